@@ -1,0 +1,47 @@
+"""The rules of the site, pure. Importing this package imports every aggregate, so that every stored topic resolves:
+the one deliberate import for its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domain.base import Aggregate
+from domain.bonus import Account
+from domain.bonus_rules import BonusRule
+from domain.categories import Category
+from domain.chat import ChatRoom
+from domain.claims import Claim
+from domain.forums import Forum
+from domain.groups import Group
+from domain.moderation import Case
+from domain.peers import EdgeJournal
+from domain.requests import Request
+from domain.sessions import Session
+from domain.torrents import Torrent
+from domain.users import User
+
+AGGREGATES: tuple[type[Aggregate], ...] = (
+    Account,
+    BonusRule,
+    Case,
+    Category,
+    ChatRoom,
+    Claim,
+    EdgeJournal,
+    Forum,
+    Group,
+    Request,
+    Session,
+    Torrent,
+    User,
+)
+
+
+def _events(aggregate: type[Aggregate]) -> Iterator[type[Aggregate.Event]]:
+    for member in vars(aggregate).values():
+        if isinstance(member, type) and issubclass(member, Aggregate.Event) and hasattr(member, "TOPIC"):
+            yield member
+
+
+#: Every event class of the site.
+EVENTS: tuple[type[Aggregate.Event], ...] = tuple(kind for a in AGGREGATES for kind in _events(a))

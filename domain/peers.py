@@ -1,0 +1,29 @@
+"""The log of what the announce edges have shipped: it gives their segments a place in the global order of facts."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.base import Aggregate, natural_id
+
+
+class EdgeJournal(Aggregate):
+    """One edge's journal as the store knows it: a log, nothing is decided from its state."""
+
+    TOPIC = "edge_journal"
+
+    class SegmentsRecorded(Aggregate.Event):
+        """Segments `first_seq` to `last_seq` are in `journal.segment`; `sha256` (hex) is the last one's chain hash."""
+
+        TOPIC = "edge_journal.segments_recorded"
+
+        edge_id: str
+        first_seq: int
+        last_seq: int
+        announces: int
+        sha256: str
+
+    @staticmethod
+    def stream_id(edge_id: str) -> UUID:
+        """The stream of the edge's journal."""
+        return natural_id("edge_journal", edge_id)

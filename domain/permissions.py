@@ -1,0 +1,40 @@
+"""The one vocabulary of rights, used by routes, the edge, the console and the command line alike."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """A right that a group grants. The value is stored in events and shown by the API."""
+
+    LOGIN = "site.login"
+    SEED = "announce.seed"
+    LEECH = "announce.leech"
+    FREELEECH = "announce.freeleech"  # downloads are recorded, not charged
+    HIT_AND_RUN_IMMUNE = "announce.hit_and_run_immune"
+    UPLOAD = "torrents.upload"
+    UPLOAD_TRUSTED = "torrents.upload_trusted"  # approved without the queue
+    TORRENTS_EDIT_ANY = "torrents.edit_any"
+    TORRENTS_MODERATE = "torrents.moderate"
+    TORRENTS_FREELEECH = "torrents.freeleech"
+    TAGS_VOTE = "tags.vote"
+    POST = "community.post"
+    FORUMS_MODERATE = "forums.moderate"
+    REQUESTS = "requests.open"
+    REQUESTS_MODERATE = "requests.moderate"
+    INVITE = "invites.send"
+    COLLECTIONS_READ = "collections.read"
+    COLLECTIONS_CREATE = "collections.create"
+    COLLECTIONS_PERSONAL = "collections.personal"
+    REPORT = "reports.file"
+    MODERATION = "moderation.handle"
+    USERS_WARN = "users.warn"
+    USERS_DISABLE = "users.disable"
+    USERS_SEE_PRIVATE = "users.see_private"  # addresses, e-mail
+    USERS_PROMOTE = "users.promote"
+    BONUS_GRANT = "bonus.grant"
+    AUDIT_READ = "audit.read"
+    GROUPS_MANAGE = "groups.manage"
+    THEMES_EDIT = "themes.edit"
+    SITE_MANAGE = "site.manage"
