@@ -1,0 +1,2 @@
+DROP SCHEMA credentials CASCADE;
+DROP SCHEMA keys CASCADE;

@@ -1,0 +1,1 @@
+DROP TABLE read.audit_stream, read.audit_entry, read.moderation_report, read.moderation_case;

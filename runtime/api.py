@@ -1,0 +1,109 @@
+"""The API process: every router, in one readable list of lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+import commands
+import queries
+from commands.policies import POLICIES
+from domain import EVENTS
+from projections import ALL
+from runtime import health
+from runtime.http.body import StrictRoute
+from runtime.http.deps import PlatformDep
+from runtime.http.middleware import RequestMiddleware
+from runtime.http.problems import install_problems
+from runtime.platform import Platform
+from runtime.settings import Settings
+from runtime.telemetry import configure_logging, metrics_app, serve_metrics
+
+DESCRIPTION = """Commands answer `id`, `version` and `position`; send the position back as `X-Min-Position` and a query
+waits until it shows what the command did. `Idempotency-Key` (a UUID of yours) makes a repeated command answer as the
+first time. Errors are `application/problem+json` with a stable `code`."""
+
+
+def open_platform(settings: Settings) -> Platform:
+    """The platform with every event and follower of the site."""
+    return Platform(settings, EVENTS, (*ALL, *POLICIES))
+
+
+def create_app(platform: Platform) -> FastAPI:
+    """The application; `platform` is closed by whoever opened it."""
+    documented = not platform.settings.production
+    app = FastAPI(
+        title="Unified Tracker Platform",
+        version="0.1.0",
+        description=DESCRIPTION,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url="/docs" if documented else None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.platform = platform
+    app.router.route_class = StrictRoute
+    for router in (*commands.ROUTERS, *queries.ROUTERS):
+        app.include_router(router)
+    _add_health(app)
+    if platform.settings.telemetry.metrics_enabled:
+        app.mount("/metrics", metrics_app())
+    install_problems(app)
+    app.add_middleware(RequestMiddleware)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/health/live", tags=["health"])
+    def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/health/ready", tags=["health"])
+    def ready(platform: PlatformDep, response: Response) -> dict[str, Any]:
+        """503 while the store is away or a projection is far behind."""
+        return _report(platform, response)
+
+    @app.get("/health", tags=["health"])
+    def overall(platform: PlatformDep, response: Response) -> dict[str, Any]:
+        """Every component."""
+        return _report(platform, response)
+
+
+def _report(platform: Platform, response: Response) -> dict[str, Any]:
+    found = health.report(platform)
+    response.status_code = 200 if found.pop("ready") else 503
+    return found
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logging(settings, "api")
+    stop_metrics = serve_metrics(settings, "api")
+    platform = open_platform(settings)
+
+    @asynccontextmanager
+    async def closing(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        stop_metrics()
+        platform.close()
+
+    app = create_app(platform)
+    app.router.lifespan_context = closing
+    uvicorn.run(
+        app,
+        host=settings.server.host,
+        port=settings.server.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )

@@ -1,0 +1,138 @@
+"""Events to JSON bytes and back: the library's mapper with typed decoding, registered topics and personal fields.
+
+A topic in a row never imports code: it resolves only to an event class that `domain` has declared. What a class says of
+its fields (types, which are `Personal`) is worked out once per class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import msgspec
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import JSONTranscoder, Mapper, MapperDeserialisationError, StoredEvent
+
+from domain.base import PERSONAL, Aggregate, Created
+from runtime.keyring import PREFIX, Keyring
+
+_ENVELOPE = {"originator_id", "originator_version", "originator_topic", "originator_id_type"}
+
+
+class UnknownTopic(MapperDeserialisationError):
+    """A stored event of a type that this version of the platform does not know."""
+
+
+class EventShape:
+    """How one event class is written: the struct that decodes it and the fields that are personal."""
+
+    def __init__(self, kind: type[Aggregate.Event]) -> None:
+        hints = get_type_hints(kind, include_extras=True)
+        names = [f.name for f in dataclasses.fields(kind) if f.name not in _ENVELOPE]
+        defaults = {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+        self.kind = kind
+        self.topic: str = kind.TOPIC
+        self.version: int = getattr(kind, "class_version", 1)
+        self.personal = tuple(name for name in names if _is_personal(hints[name]))
+        self.aggregate_topic = self.topic.partition(".")[0] if issubclass(kind, Created) else None
+        fields = [(n, hints[n], defaults[n]) if n in defaults else (n, hints[n]) for n in names]
+        self.struct = msgspec.defstruct(kind.__name__, fields, kw_only=True)
+        self.names = names
+        self._decode = msgspec.json.Decoder(self.struct).decode
+
+    def fields(self, data: bytes, schema_version: int) -> dict[str, Any]:
+        """The event's own fields from stored bytes of any schema version up to ours."""
+        if schema_version == self.version:
+            decoded = self._decode(data)
+        else:
+            decoded = msgspec.convert(self._upcast(msgspec.json.decode(data), schema_version), self.struct)
+        return {name: getattr(decoded, name) for name in self.names}
+
+    def _upcast(self, state: dict[str, Any], schema_version: int) -> dict[str, Any]:
+        if schema_version > self.version:
+            raise UnknownTopic(f"{self.topic} of schema version {schema_version}, newer than {self.version}")
+        for version in range(schema_version, self.version):
+            getattr(self.kind, f"upcast_v{version}_v{version + 1}")(state)
+        return state
+
+
+class EventMapper(Mapper[UUID]):
+    """The library's mapper seam: `to_stored_event` and `to_domain_event` over registered shapes."""
+
+    def __init__(self, kinds: Iterable[type[Aggregate.Event]], keyring: Keyring) -> None:
+        super().__init__(JSONTranscoder())
+        self._keyring = keyring
+        self._by_kind = {kind: EventShape(kind) for kind in kinds}
+        self._by_topic = {shape.topic: shape for shape in self._by_kind.values()}
+
+    @property
+    def topics(self) -> list[str]:
+        return list(self._by_topic)
+
+    def shape(self, kind: type[Any]) -> EventShape:
+        return self._by_kind[kind]
+
+    def schema_version(self, topic: str) -> int:
+        return self._by_topic[topic].version
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        shape = self._by_kind[type(domain_event)]  # type: ignore[index]
+        state = {name: getattr(domain_event, name) for name in shape.names}
+        for name in shape.personal:
+            if state[name] is not None:
+                state[name] = self._keyring.seal(_subject(domain_event), state[name], _context(domain_event, name))
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=shape.topic,
+            state=msgspec.json.encode(state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
+        assert isinstance(stored_event.originator_id, UUID)
+        return self.event(
+            stored_event.topic,
+            stored_event.originator_id,
+            stored_event.originator_version,
+            stored_event.state,
+            getattr(stored_event, "schema_version", 1),
+        )
+
+    def event(self, topic: str, stream_id: UUID, version: int, data: bytes, schema_version: int) -> Aggregate.Event:
+        """The event that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
+        shape = self._by_topic.get(topic)
+        if shape is None:
+            raise UnknownTopic(f"no event class has the topic {topic!r}")
+        try:
+            state = shape.fields(data, schema_version)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MapperDeserialisationError(f"{topic} {stream_id}/{version}: {error}") from error
+        state["originator_id"] = stream_id
+        state["originator_version"] = version
+        if shape.aggregate_topic:
+            state["originator_topic"] = shape.aggregate_topic
+        event: Aggregate.Event = object.__new__(shape.kind)
+        object.__setattr__(event, "__dict__", state)
+        for name in shape.personal:
+            sealed = state[name]
+            if sealed is not None and sealed.startswith(PREFIX):
+                state[name] = self._keyring.open(_subject(event), sealed, _context(event, name))
+        return event
+
+
+def _is_personal(hint: object) -> bool:
+    return PERSONAL in getattr(hint, "__metadata__", ()) or (
+        get_origin(hint) is not None and any(_is_personal(arg) for arg in get_args(hint))
+    )
+
+
+def _subject(event: Any) -> UUID:
+    subject = getattr(event, type(event).SUBJECT)
+    assert isinstance(subject, UUID)
+    return subject
+
+
+def _context(event: Any, field: str) -> str:
+    return f"{event.originator_id}/{event.originator_version}/{field}"

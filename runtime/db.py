@@ -1,0 +1,72 @@
+"""Connections to PostgreSQL: one pool per role, and the cursor that projections write with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString, cast
+
+from psycopg import Connection, Cursor, sql
+from psycopg_pool import ConnectionPool
+
+#: A request waits this long for a connection before it is told 503.
+POOL_TIMEOUT_S = 2.0
+
+
+class MissingRow(Exception):
+    """A projection updated a row that is not there: the read table and the events disagree."""
+
+
+def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT_S) -> ConnectionPool[Connection[Any]]:
+    """A pool of autocommit connections that act as `role`, whoever the URL logs in as."""
+
+    def configure(connection: Connection[Any]) -> None:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        connection.execute("SET lock_timeout = '5s'")
+        connection.execute("SET statement_timeout = '30s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+
+    return ConnectionPool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=timeout_s,
+        open=True,
+        configure=configure,
+        check=ConnectionPool.check_connection,
+        reconnect_timeout=1.0,
+        kwargs={"autocommit": True, "connect_timeout": 2},
+    )
+
+
+class Writer:
+    """What a projection handler writes with; table names resolve to the schema that is being built."""
+
+    def __init__(self, cursor: Cursor[Any]) -> None:
+        self.cursor = cursor
+
+    def execute(self, query: LiteralString, params: Sequence[object] = ()) -> None:
+        """Insert, upsert or delete: any number of rows."""
+        self.cursor.execute(query, params)
+
+    def update(self, query: LiteralString, params: Sequence[object] = ()) -> None:
+        """Change rows that must be there; raises `MissingRow` when none is."""
+        self.cursor.execute(query, params)
+        if self.cursor.rowcount == 0:
+            raise MissingRow(" ".join(query.split())[:120])
+
+    def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the projection's own tables."""
+        return cast("list[tuple[Any, ...]]", self.cursor.execute(query, params).fetchall())
+
+    def many(self, query: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        """The same statement for many rows, in one round trip."""
+        self.cursor.executemany(query, rows)
+
+
+@contextmanager
+def writing(connection: Connection[Any], schema: str) -> Iterator[Writer]:
+    """A transaction whose unqualified table names mean those of `schema`."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
+        yield Writer(cursor)

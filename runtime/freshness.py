@@ -1,0 +1,65 @@
+"""Reads after one's own write: a query waits until its projections have reached the position of a command's answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, ClassVar
+
+from anyio import sleep, to_thread
+from fastapi import Depends, Header, Request
+
+from domain.errors import DomainError
+from runtime.http.types import WholeNumber
+from runtime.platform import Platform
+
+#: How long a query waits; after that the caller is told to come again.
+WAIT_S = 1.0
+#: A projection follows within a few milliseconds, so look often at first.
+FIRST_LOOK_S = 0.005
+LAST_LOOK_S = 0.05
+
+
+class ProjectionBehind(DomainError):
+    """What the caller wants to see has not been projected yet."""
+
+    status: ClassVar[int] = 503
+    retry_after_s: ClassVar[int] = 1
+
+
+def fresh(*projections: str) -> Any:
+    """A dependency: the `X-Min-Position` that the caller sends has been reached by all of these projections."""
+
+    async def wait(request: Request, x_min_position: Annotated[WholeNumber | None, Header()] = None) -> None:
+        if x_min_position:
+            await _wait(request.app.state.platform, projections, x_min_position)
+
+    return Depends(wait)
+
+
+async def _wait(platform: Platform, projections: tuple[str, ...], position: int) -> None:
+    deadline, pause = time.monotonic() + WAIT_S, FIRST_LOOK_S
+    while not await to_thread.run_sync(has_reached, platform, projections, position):
+        if time.monotonic() + pause > deadline:
+            raise ProjectionBehind("this has not been projected yet, try again")
+        await sleep(pause)
+        pause = min(2 * pause, LAST_LOOK_S)
+
+
+def has_reached(platform: Platform, projections: tuple[str, ...], position: int) -> bool:
+    """Whether each projection stands at `position`, or has nothing to do between where it stands and there."""
+    topics = platform.topics
+    with platform.pool.connection() as connection:
+        return all(
+            connection.execute(
+                "SELECT EXISTS (SELECT FROM es.event e WHERE e.position <= %(to)s AND e.position > coalesce("
+                " (SELECT f.position FROM es.follower f WHERE f.name = %(name)s), 0)"
+                " AND (%(types)s::int[] IS NULL OR e.type = ANY (%(types)s)))",
+                {"to": position, "name": name, "types": _types(platform, topics[name])},
+            ).fetchone()
+            == (False,)
+            for name in projections
+        )
+
+
+def _types(platform: Platform, topics: list[str] | None) -> list[int] | None:
+    return None if topics is None else [platform.history.types.type_id(topic) for topic in topics]

@@ -1,0 +1,198 @@
+"""What routes ask for in their signatures: the caller, the store, a read connection, the time, settings."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Annotated, Any
+from uuid import UUID, uuid5
+
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from psycopg import Connection
+
+from domain.errors import Malformed, NotAllowed
+from runtime.freshness import ProjectionBehind
+from runtime.http.types import Id
+from runtime.platform import Platform
+from runtime.recorder import Metadata
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.store import NOBODY, AlreadyDone, Store, new_id
+from runtime.tokens import Unauthenticated
+
+USER_AGENT_MAX = 200
+#: Namespace of the command ids of callers without an account.
+ANONYMOUS = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b02")
+_VERSION = re.compile(r'("?)([1-9][0-9]{0,8})\1', re.ASCII)
+
+
+class BadIfMatch(Malformed):
+    """If-Match holds something else than one version."""
+
+
+class AccountDisabled(NotAllowed):
+    """The caller's account is disabled."""
+
+
+class NotPermitted(NotAllowed):
+    """The caller's group does not have the permission that this needs."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking. `enabled` is false for accounts that are still being validated."""
+
+    user_id: UUID
+    username: str
+    group: str
+    level: int
+    permissions: frozenset[str]
+    session_id: UUID
+    enabled: bool
+
+    def can(self, permission: str) -> bool:
+        return permission in self.permissions
+
+
+_bearer = HTTPBearer(auto_error=False, description="an access token")
+
+
+def platform(request: Request) -> Platform:
+    found: Platform = request.app.state.platform
+    return found
+
+
+def settings(request: Request) -> Settings:
+    return platform(request).settings
+
+
+def secrets(request: Request) -> Secrets:
+    return platform(request).secrets
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+PlatformDep = Annotated[Platform, Depends(platform)]
+SettingsDep = Annotated[Settings, Depends(settings)]
+SecretsDep = Annotated[Secrets, Depends(secrets)]
+Clock = Annotated[datetime, Depends(utc_now)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def caller(platform: PlatformDep, now: Clock, bearer: Bearer) -> Caller:
+    """Whoever holds the access token; raises `Unauthenticated`, `AccountDisabled` or `ProjectionBehind`."""
+    if bearer is None:
+        raise Unauthenticated
+    access = platform.tokens.verify(bearer.credentials, now)
+    with platform.pool.connection() as connection:
+        row = connection.execute(
+            "SELECT a.username, g.slug, g.level, g.permissions, a.state FROM credentials.session s"
+            " LEFT JOIN read.account a ON a.user_id = s.user_id LEFT JOIN read.user_group g ON g.slug = a.group_slug"
+            " WHERE s.session_id = %s AND s.user_id = %s AND s.revoked_at IS NULL AND s.expires_at > %s",
+            (access.session_id, access.user_id, now),
+            prepare=True,
+        ).fetchone()
+    if row is None:
+        raise Unauthenticated
+    username, group, level, permissions, state = row
+    if username is None or group is None:  # signed in within milliseconds of registering
+        raise ProjectionBehind("this account is being prepared, try again")
+    if state == "disabled":
+        raise AccountDisabled("this account is disabled")
+    return Caller(access.user_id, username, group, level, frozenset(permissions), access.session_id, state == "enabled")
+
+
+Member = Annotated[Caller, Depends(caller)]
+CallerDep = Member
+
+
+def Requires(permission: str) -> Any:
+    """A dependency: the caller, who has this permission; else 403 `not_permitted`."""
+
+    def permitted(caller: Member) -> Caller:
+        if not caller.can(permission):
+            raise NotPermitted("your group may not do this")
+        return caller
+
+    return Depends(permitted)
+
+
+@dataclass(frozen=True)
+class CommandHeaders:
+    """What the headers of a command say besides who sends it."""
+
+    idempotency_key: UUID | None
+    expected_version: int | None
+    user_agent: str | None
+
+
+def command_headers(
+    idempotency_key: Annotated[Id | None, Header(description="a repeat gets the first answer")] = None,
+    if_match: Annotated[str | None, Header(description="the version that the caller looks at")] = None,
+    user_agent: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> CommandHeaders:
+    """The dependency behind `StoreDep`; raises `BadIfMatch`."""
+    version = _VERSION.fullmatch(if_match) if if_match is not None else None
+    if if_match is not None and version is None:
+        raise BadIfMatch("If-Match is one version, as in If-Match: 7")
+    return CommandHeaders(idempotency_key, int(version[2]) if version else None, user_agent)
+
+
+Headers = Annotated[CommandHeaders, Depends(command_headers)]
+
+
+def store(request: Request, platform: PlatformDep, caller: Member, headers: Headers) -> Store:
+    """The caller's store; raises `AlreadyDone` when this command was carried out before."""
+    return _store(request, platform, headers, caller.user_id, caller.user_id)
+
+
+def anonymous_store(request: Request, platform: PlatformDep, headers: Headers) -> Store:
+    """A store that saves nothing before `acting_as` has named an actor."""
+    return _store(request, platform, headers, NOBODY, ANONYMOUS)
+
+
+def _store(request: Request, platform: Platform, headers: CommandHeaders, actor_id: UUID, namespace: UUID) -> Store:
+    key = headers.idempotency_key
+    command_id = new_id() if key is None else uuid5(namespace, str(key))
+    metadata = Metadata(
+        command_id=command_id,
+        actor_id=actor_id,
+        origin="api",
+        correlation_id=command_id,
+        causation_id=command_id,
+        # Bodies hold passwords, and a plain hash of one would let its reader try passwords at full speed.
+        request_sha=hmac.digest(platform.site_key("request hashes"), request.state.request_sha, "sha256"),
+        ip=_address(request),
+        user_agent=headers.user_agent and headers.user_agent[:USER_AGENT_MAX],
+    )
+    if key is not None and (reply := platform.history.reply(metadata)) is not None:
+        raise AlreadyDone(reply)
+    return Store(platform.history, metadata, platform.wake, headers.expected_version)
+
+
+def _address(request: Request) -> str | None:
+    try:
+        return str(ip_address(request.client.host)) if request.client else None
+    except ValueError:  # a unix socket has no address
+        return None
+
+
+StoreDep = Annotated[Store, Depends(store)]
+AnonymousStore = Annotated[Store, Depends(anonymous_store)]
+
+
+def read_db(platform: PlatformDep) -> Iterator[Connection[Any]]:
+    """A connection that sees the read tables and can change nothing."""
+    with platform.pool.connection() as connection, connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY; SET LOCAL search_path = read")
+        yield connection
+
+
+ReadDb = Annotated[Connection[Any], Depends(read_db)]

@@ -1,0 +1,112 @@
+"""What every role is built from: pools, keys, the event store, tokens and the way to wake followers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+from domain.base import Aggregate
+from runtime.db import open_pool
+from runtime.follow import Engine
+from runtime.keyring import Sealer, StoredKeyring
+from runtime.projection import Follower
+from runtime.queue import Waker, open_broker
+from runtime.recorder import Metadata
+from runtime.secrets import Secrets, ensure
+from runtime.settings import Settings
+from runtime.store import History, Store, unbound_metadata
+from runtime.tokens import Tokens
+
+APP_ROLE = "tracker_app"
+PROJECTOR_ROLE = "tracker_projector"
+#: A projector process runs a few followers at once, and a rebuild beside them.
+PROJECTOR_CONNECTIONS = 8
+
+
+class Platform:
+    """One process's hold on the site; `settings` name the servers, `kinds` are the event classes, `followers` all of
+    the projections and policies that somebody may have to wake or to wait for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kinds: Iterable[type[Aggregate.Event]],
+        followers: Sequence[Follower] = (),
+        *,
+        secrets: Secrets | None = None,
+    ) -> None:
+        self.settings = settings
+        self.followers = tuple(followers)
+        self.secrets = secrets or ensure(settings)
+        self._open = ExitStack()
+        self.pool = self._pool(settings.database.url, APP_ROLE, settings.database.max_connections)
+        self.projector_pool = self._pool(projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS)
+        self.keyring = StoredKeyring(self.pool, self.secrets.key_encryption)
+        self.history = History(self.pool, kinds, self.keyring)
+        self.broker = open_broker(settings.redis.url)
+        self.waker = Waker(self.broker, self.topics)
+        self._open.callback(self.broker.close)
+        self._open.callback(self.waker.close)
+        self.tokens = Tokens(
+            self.secrets.jwt,
+            access_s=settings.auth.access_token_s,
+            session=timedelta(hours=settings.auth.jwt_expiration_hours),
+            grace_s=settings.auth.refresh_grace_s,
+        )
+
+    @property
+    def topics(self) -> dict[str, list[str] | None]:
+        """The topics that each follower reads, None for all."""
+        return {follower.name: follower.topics for follower in self.followers}
+
+    @property
+    def wake(self) -> Callable[[list[str]], None]:
+        return self.waker.wake
+
+    def engine(self) -> Engine:
+        """What runs followers."""
+        return Engine(self.history, self.projector_pool, self.wake)
+
+    def store(self, actor_id: UUID, origin: str = "cli", *, metadata: Metadata | None = None) -> Store:
+        """The store for one command that comes from no request."""
+        return Store(self.history, metadata or unbound_metadata(actor_id, origin), self.wake)
+
+    def sealer(self, purpose: str) -> Sealer:
+        """Encrypts the site's own secrets; each purpose has a key of its own."""
+        return Sealer(self.secrets.key_encryption, purpose)
+
+    def site_key(self, purpose: str) -> bytes:
+        """A key of 32 bytes derived from the site secret, for MACs and for claims on personal keys."""
+        return hmac.digest(self.secrets.site, purpose.encode(), hashlib.sha256)
+
+    def close(self) -> None:
+        """Give back every connection and stop the waker's thread."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _pool(self, url: str, role: str, size: int) -> ConnectionPool[Connection[Any]]:
+        pool = open_pool(url, role, size)
+        self._open.callback(pool.close)
+        return pool
+
+
+def projector_url(url: str) -> str:
+    """The same server for the projectors. A URL that logs in as the application's role may not take on another one, so
+    it logs in as the projector's; any other (an owner's) may take on both."""
+    if conninfo_to_dict(url).get("user") != APP_ROLE:
+        return url
+    return make_conninfo(url, user=PROJECTOR_ROLE)

@@ -1,0 +1,209 @@
+"""The library's recorder seam on our own append function: rows in, rows out, nothing decided.
+
+Instead of the stock recorder's table lock and NOTIFY, `es.append` holds a shared floor lock (migration 0001), so many
+writers commit together and a reader still never skips a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    IntegrityError,
+    Notification,
+    OperationalError,
+    StoredEvent,
+    Subscription,
+)
+from psycopg import Connection, Cursor, errors
+from psycopg import OperationalError as PsycopgOperationalError
+from psycopg_pool import ConnectionPool
+
+from runtime.telemetry import EVENTS_APPENDED
+
+Beside = Callable[[Cursor[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionedEvent(StoredEvent):
+    """A stored event with the schema version that its bytes were written in."""
+
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Who asked for a set of events, and why: one per command."""
+
+    command_id: UUID
+    actor_id: UUID
+    origin: str  # api, cli, edge, policy, seed
+    correlation_id: UUID
+    causation_id: UUID
+    request_sha: bytes = b""
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+class CommandRepeated(Exception):
+    """This command id was already carried out; nothing was appended."""
+
+
+class StreamConflict(IntegrityError):
+    """Another command appended to one of these streams first; nothing was appended."""
+
+
+class FloorRecorder(ApplicationRecorder):
+    """Appends through `es.append` and reads what is safe to read."""
+
+    def __init__(self, pool: ConnectionPool[Connection[Any]], schema_version: Callable[[str], int]) -> None:
+        self._pool = pool
+        self._schema_version = schema_version
+        self._type_ids: dict[str, int] = {}
+        self._type_names: dict[int, str] = {}
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        """Append atomically; keywords `metadata`, optionally `reply` (bytes) and `beside` (runs in the transaction)."""
+        if not stored_events:
+            return []
+        metadata: Metadata = kwargs["metadata"]
+        beside: Beside | None = kwargs.get("beside")
+        try:
+            with self._pool.connection() as connection:
+                if beside is None and metadata.ip is None and metadata.user_agent is None:
+                    return self._append(connection.cursor(), stored_events, metadata, kwargs.get("reply", b""))
+                with connection.transaction(), connection.cursor() as cursor:
+                    if beside is not None:
+                        beside(cursor)
+                    _insert_context(cursor, metadata)
+                    return self._append(cursor, stored_events, metadata, kwargs.get("reply", b""))
+        except errors.UniqueViolation as error:
+            _raise_conflict(error)
+        except PsycopgOperationalError as error:
+            raise OperationalError(str(error)) from error
+
+    def _append(
+        self, cursor: Cursor[Any], events: Sequence[StoredEvent], metadata: Metadata, reply: bytes
+    ) -> Sequence[int]:
+        row = cursor.execute(
+            "SELECT es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                metadata.command_id,
+                metadata.request_sha,
+                reply,
+                metadata.correlation_id,
+                metadata.causation_id,
+                metadata.actor_id,
+                metadata.origin,
+                [e.originator_id for e in events],
+                [e.originator_version for e in events],
+                [self.type_id(e.topic) for e in events],
+                [self._schema_version(e.topic) for e in events],
+                [e.state for e in events],
+            ),
+            prepare=True,
+        ).fetchone()
+        assert row is not None
+        positions: Sequence[int] = row[0]
+        EVENTS_APPENDED.inc(len(positions))
+        return positions
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        order = "DESC" if desc else "ASC"
+        try:
+            with self._pool.connection() as connection:
+                rows = connection.execute(
+                    "SELECT version, type, data, schema_version FROM es.event WHERE stream_id = %s AND version > %s"
+                    f" AND version <= %s ORDER BY version {order} LIMIT %s",
+                    (originator_id, gt or 0, 2**31 - 1 if lte is None else lte, limit),
+                    prepare=True,
+                ).fetchall()
+        except PsycopgOperationalError as error:
+            raise OperationalError(str(error)) from error
+        return [VersionedEvent(originator_id, v, self.type_name(t), bytes(d), s) for v, t, d, s in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        after = (start or 0) - (1 if inclusive_of_start else 0)
+        with self._pool.connection() as connection:
+            safe = connection.execute("SELECT es.safe_position()").fetchone()
+            assert safe is not None
+            rows = connection.execute(
+                "SELECT position, stream_id, version, type, data FROM es.event WHERE position > %s AND position <= %s"
+                " AND (%s::int[] IS NULL OR type = ANY(%s)) ORDER BY position LIMIT %s",
+                (after, safe[0] if stop is None else min(stop, safe[0]), *[self._type_filter(topics)] * 2, limit),
+            ).fetchall()
+        return [Notification(s, v, self.type_name(t), bytes(d), p) for p, s, v, t, d in rows]
+
+    def max_notification_id(self) -> int | None:
+        with self._pool.connection() as connection:
+            row = connection.execute("SELECT max(position) FROM es.event").fetchone()
+        return row[0] if row else None
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        raise TypeError("followers read positions (runtime/follow.py); LISTEN/NOTIFY would serialise every commit")
+
+    def type_id(self, topic: str) -> int:
+        """The registered number of a topic; registers it when it is new."""
+        if topic not in self._type_ids:
+            self.register([topic])
+        return self._type_ids[topic]
+
+    def type_name(self, type_id: int) -> str:
+        if type_id not in self._type_names:
+            self.register([])
+        return self._type_names[type_id]
+
+    def register(self, topics: Sequence[str]) -> None:
+        """Make `topics` known to the database and read the whole registry."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "INSERT INTO es.event_type (name) SELECT n FROM unnest(%s::text[]) AS t (n)"
+                " WHERE NOT EXISTS (SELECT FROM es.event_type WHERE name = n) ON CONFLICT DO NOTHING",
+                (list(topics),),
+            )
+            rows = connection.execute("SELECT id, name FROM es.event_type").fetchall()
+        self._type_names = dict(rows)
+        self._type_ids = {name: number for number, name in rows}
+
+    def _type_filter(self, topics: Sequence[str]) -> list[int] | None:
+        return [self.type_id(topic) for topic in topics] or None
+
+
+def _insert_context(cursor: Cursor[Any], metadata: Metadata) -> None:
+    if metadata.ip is not None or metadata.user_agent is not None:
+        cursor.execute(
+            "INSERT INTO es.command_context (command_id, ip, user_agent) VALUES (%s, %s, %s)",
+            (metadata.command_id, metadata.ip, metadata.user_agent),
+        )
+
+
+def _raise_conflict(error: errors.UniqueViolation) -> NoReturn:
+    if error.diag.constraint_name == "command_pkey":
+        raise CommandRepeated from error
+    if error.diag.constraint_name == "event_pkey":
+        raise StreamConflict(str(error)) from error
+    raise error
+
+
+assert issubclass(FloorRecorder, AggregateRecorder)

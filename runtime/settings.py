@@ -1,0 +1,335 @@
+"""Every setting of the platform, read once into one frozen tree.
+
+Precedence: environment `APP__SECTION__KEY`, then `config/{environment}.toml`, then `config/default.toml`, then `.env`,
+then the defaults below. An empty server URL means "start an embedded engine".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from dotenv import dotenv_values
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "APP__"
+ENVIRONMENT = "APP__TELEMETRY__ENVIRONMENT"
+
+#: Environments that need no file of their own; another name without a file is a typing error, not a new environment.
+ENVIRONMENTS = ("development", "test", "production")
+
+#: RFC 7518 section 3.2: a key for HS256 is at least as long as the hash.
+MIN_SECRET_BYTES = 32
+
+#: How every secret in `.env.example` begins.
+SAMPLE_SECRET = "change-me"
+
+
+#: pydantic's own words where they would not help whoever set it.
+_WHYS = {
+    "extra_forbidden": "unknown setting",
+    "string_pattern_mismatch": "not of the form that it must have",
+    "ip_v4_network": "not a list of CIDR networks, as in 10.0.0.0/8,fd00::/8",
+}
+
+
+class SettingsError(Exception):
+    """A setting is missing, malformed or unknown; `str(error)` is one line that names it and never shows its value."""
+
+
+def _split(value: object) -> object:
+    """Lists come from the environment as `a,b`."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _conninfo(url: str) -> str:
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:  # its text quotes the URL, password and all
+        raise ValueError("not a PostgreSQL URL") from None
+    return url
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0 = `tracker up` takes a free one
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+WebUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")]
+DatabaseUrl = Annotated[str, Field(pattern=r"^(postgres(ql)?://\S+)?$"), AfterValidator(_conninfo)]
+RedisUrl = Annotated[str, Field(pattern=r"^((rediss?|unix)://\S+)?$")]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Server(Section):
+    host: str = Field("127.0.0.1", min_length=1)
+    port: Port = 8080
+    public_url: WebUrl = ""  # "" = http://host:port
+
+    @property
+    def base_url(self) -> str:
+        """Where callers find the API, without a slash at the end."""
+        return self.public_url.rstrip("/") or http_url(self.host, self.port)
+
+
+class Database(Section):
+    url: DatabaseUrl = ""  # role tracker_app; "" = embedded
+    owner_url: DatabaseUrl = ""  # role that owns the schema and runs migrations; "" = url
+    max_connections: Positive = 20
+
+
+class Redis(Section):
+    url: RedisUrl = ""  # "" = embedded Valkey
+
+
+class Search(Section):
+    url: WebUrl = ""  # Meilisearch; "" = PostgreSQL full text
+    api_key: SecretStr = SecretStr("")
+
+
+class Auth(Section):
+    jwt_secret: SecretStr = SecretStr("")  # "" = generated into the data directory (not in production)
+    jwt_expiration_hours: Positive = 336  # how long a session lives without a refresh
+    access_token_s: Positive = 600
+    refresh_grace_s: Annotated[int, Field(ge=0, le=3600)] = 20
+
+
+class Security(Section):
+    site_secret: SecretStr = SecretStr("")  # claims on personal keys, announce keys; "" = generated
+    key_encryption_key: SecretStr = SecretStr("")  # wraps every person's data key; "" = generated
+
+
+class Registration(Section):
+    mode: Literal["open", "invite", "application", "closed"] = "open"
+    verify_email: bool = False
+
+
+class Edge(Section):
+    id: str = Field("edge-1", pattern=r"^[A-Za-z0-9._-]{1,64}$")  # names files and journal rows
+    host: str = Field("127.0.0.1", min_length=1)
+    http_port: Port = 6969
+    udp_port: Port = 6969
+    public_url: WebUrl = ""  # "" = http://host:http_port
+    interval_s: Positive = 1800
+    min_interval_s: Positive = 900
+    numwant_max: Positive = 50
+    peer_ttl_s: Positive = 7200
+    ship_interval_ms: Positive = 200
+    acknowledge: Literal["journal", "store"] = "journal"
+    allow_private_addresses: bool = True
+    trusted_proxies: Networks = ()
+
+    @property
+    def base_url(self) -> str:
+        """Where clients find the tracker over HTTP, without a slash at the end."""
+        return self.public_url.rstrip("/") or http_url(self.host, self.http_port)
+
+
+class Telemetry(Section):
+    environment: str = Field("development", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["pretty", "json"] = "json"
+    metrics_enabled: bool = True
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    metrics_port: Port = 9090
+
+
+class Settings(Section):
+    """`load()` reads every source; `Settings(...)` itself takes its arguments and the defaults, nothing else."""
+
+    data_dir: Path = Path("var")
+    server: Server = Server()
+    database: Database = Database()
+    redis: Redis = Redis()
+    search: Search = Search()
+    auth: Auth = Auth()
+    security: Security = Security()
+    registration: Registration = Registration()
+    edge: Edge = Edge()
+    telemetry: Telemetry = Telemetry()
+
+    SECRETS: ClassVar = ("auth.jwt_secret", "security.site_secret", "security.key_encryption_key")
+
+    @property
+    def production(self) -> bool:
+        return self.telemetry.environment == "production"
+
+    def environ(self) -> dict[str, str]:
+        """All settings as variables, from which `load` makes the same settings in a child process."""
+        return {_variable(path): _text(value) for path, value in _leaves(self)}
+
+
+def load(environ: Mapping[str, str] | None = None, root: Path | None = None) -> Settings:
+    """Read every source; raises `SettingsError`. `root` holds `config/` and `.env`, None = found."""
+    variables = os.environ if environ is None else environ
+    root = _root() if root is None else root
+    tree = _nested(_dotenv(root / ".env"))
+    _merge(tree, _toml(root / "config" / "default.toml"))
+    environment = variables.get(ENVIRONMENT) or _environment(tree)
+    _merge(tree, _environment_toml(root / "config", environment))
+    _merge(tree, _nested({**variables, ENVIRONMENT: environment}))
+    try:
+        settings = Settings(**tree)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_lines(error))) from None
+    problems = [*_contradictions(settings), *(_unsafe(settings) if settings.production else ())]
+    if problems:
+        raise SettingsError("; ".join(f"{_variable(path)}: {why}" for path, why in problems))
+    return settings
+
+
+def http_url(host: str, port: int) -> str:
+    """`http://host:port`; an IPv6 address goes into brackets (RFC 3986 section 3.2.2)."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    for path in Settings.SECRETS:
+        if 0 < len(_secret(settings, path).encode()) < MIN_SECRET_BYTES:
+            yield path, f"shorter than {MIN_SECRET_BYTES} bytes"
+    if settings.edge.min_interval_s > settings.edge.interval_s:
+        yield "edge.min_interval_s", "longer than APP__EDGE__INTERVAL_S"
+    if settings.edge.peer_ttl_s <= settings.edge.interval_s:
+        yield "edge.peer_ttl_s", "must be longer than APP__EDGE__INTERVAL_S, or peers vanish between announces"
+
+
+def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is fine for a trial on one machine and refused in production."""
+    for path in Settings.SECRETS:
+        if not _secret(settings, path):
+            yield path, "must be set in production"
+        elif _secret(settings, path).startswith(SAMPLE_SECRET):
+            yield path, "is the sample secret"
+    for path, url in (("database.url", settings.database.url), ("redis.url", settings.redis.url)):
+        if not url:
+            yield path, "must be set in production: the embedded engines are for one machine's trial"
+    for path, url in (("database.url", settings.database.url), ("database.owner_url", settings.database.owner_url)):
+        if _loses_commits(url):
+            yield path, "turns off fsync or synchronous_commit"
+    if settings.edge.allow_private_addresses:
+        yield "edge.allow_private_addresses", "must be false in production"
+    if any(network.prefixlen == 0 for network in settings.edge.trusted_proxies):
+        yield "edge.trusted_proxies", "trusts everybody"
+
+
+def _loses_commits(url: str) -> bool:
+    """libpq takes server options in the URL (`options=-c%20fsync=off`); prefixes of `off` and `false` count."""
+    options = str(conninfo_to_dict(url).get("options", "")).lower().replace("-", "_") if url else ""
+    return re.search(r"(fsync|synchronous_commit)\s*=\s*['\"]?(off?|f\w*|no?|0)\b", options) is not None
+
+
+def _root() -> Path:
+    """The working directory when it has a `config/`, else where the package was checked out."""
+    here = Path.cwd()
+    return here if (here / "config").is_dir() else Path(__file__).resolve().parent.parent
+
+
+def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
+    """`APP__SECTION__KEY` → {"section": {"key": …}}; raises `SettingsError` naming all variables that mean nothing."""
+    known = {_variable(path): path for path, _ in _leaves(Settings())}
+    unknown = [name for name in variables if name.startswith(PREFIX) and name not in known]
+    if unknown:
+        raise SettingsError("; ".join(f"{_printable(name)}: unknown setting" for name in sorted(unknown)))
+    tree: dict[str, Any] = {}
+    for name, value in variables.items():
+        if name in known:
+            *sections, key = known[name].split(".")
+            _merge(tree, {sections[0]: {key: value}} if sections else {key: value})
+    return tree
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """Compose files share `.env`, so variables without our prefix are somebody else's."""
+    if not path.is_file():
+        return {}
+    try:
+        values = dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (UnicodeDecodeError, OSError):
+        raise SettingsError(".env: not a readable text file") from None
+    return {name: value or "" for name, value in values.items() if name.startswith(PREFIX)}
+
+
+def _environment(tree: Mapping[str, Any]) -> str:
+    telemetry = tree.get("telemetry")
+    return str(telemetry.get("environment", "development")) if isinstance(telemetry, dict) else "development"
+
+
+def _environment_toml(directory: Path, environment: str) -> dict[str, Any]:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", environment):
+        raise SettingsError(f"{ENVIRONMENT}: lower-case letters, digits, - and _ only")
+    path = directory / f"{environment}.toml"
+    if environment not in ENVIRONMENTS and not path.is_file():
+        raise SettingsError(f"{ENVIRONMENT}: neither {', '.join(ENVIRONMENTS)} nor a file in config/")
+    return _toml(path)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        raise SettingsError(f"config/{path.name}: not a readable TOML file") from None
+
+
+def _merge(into: dict[str, Any], tree: Mapping[str, Any]) -> None:
+    for key, value in tree.items():
+        if not isinstance(value, Mapping):
+            into[key] = value
+        elif isinstance(into.setdefault(key, {}), dict):
+            _merge(into[key], value)
+        else:
+            raise SettingsError(f"{_variable(key)}: a section, not a value")
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    """One entry for each setting, without its value."""
+    whys: dict[str, str] = {}
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        path = [str(part) for part in problem["loc"] if isinstance(part, str)][:2]
+        whys.setdefault(_variable(".".join(path)), _WHYS.get(problem["type"], problem["msg"]))
+    yield from (_printable(f"{name}: {why}") for name, why in whys.items())
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[str, object]]:
+    for name, value in settings:
+        if isinstance(value, Section):
+            yield from ((f"{name}.{key}", leaf) for key, leaf in value)
+        else:
+            yield name, value
+
+
+def _secret(settings: Settings, path: str) -> str:
+    secret = dict(_leaves(settings))[path]
+    assert isinstance(secret, SecretStr)
+    return secret.get_secret_value()
+
+
+def _variable(path: str) -> str:
+    return PREFIX + path.replace(".", "__").upper()
+
+
+def _text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(map(str, value))
+        case Path():
+            return str(value.resolve())
+        case _:
+            return str(value)
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
