@@ -1,0 +1,23 @@
+"""The write side: intent in, facts out. Every router is named here; nothing is discovered."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from commands.auth import router as auth
+from commands.bonus import router as bonus
+from commands.groups import router as groups
+from commands.moderation import router as moderation
+from commands.requests import router as requests
+from commands.torrents import router as torrents
+from commands.users import router as users
+
+ROUTERS: tuple[APIRouter, ...] = (
+    auth,
+    users,
+    groups,
+    torrents,
+    bonus,
+    requests,
+    moderation,
+)

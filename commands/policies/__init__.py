@@ -1,0 +1,8 @@
+"""Policies: event in, command out. Every one is named here."""
+
+from __future__ import annotations
+
+from commands.policies.enforce_decisions import enforce_decisions
+from runtime.projection import Policy
+
+POLICIES: tuple[Policy, ...] = (enforce_decisions,)

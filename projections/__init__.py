@@ -1,0 +1,36 @@
+"""Facts in, read tables out. Every projection is named here; each can be thrown away and built again."""
+
+from __future__ import annotations
+
+from projections.announce_access import announce_access
+from projections.audit import audit
+from projections.bonus import bonus
+from projections.bonus_rules import bonus_rules
+from projections.categories import categories
+from projections.chat import chat
+from projections.forums import forums
+from projections.groups import groups
+from projections.moderation import moderation
+from projections.peers import peers
+from projections.requests import requests
+from projections.search import search
+from projections.torrents import torrents
+from projections.users import users
+from runtime.projection import Projection
+
+ALL: tuple[Projection, ...] = (
+    users,
+    groups,
+    announce_access,
+    torrents,
+    categories,
+    search,
+    peers,
+    bonus,
+    bonus_rules,
+    requests,
+    moderation,
+    audit,
+    forums,
+    chat,
+)

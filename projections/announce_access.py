@@ -1,0 +1,125 @@
+"""What the announce edge checks: whose key opens what, and which torrents are tracked. Rows say where they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.groups import Group
+from domain.permissions import Permission
+from domain.torrents import Torrent, TorrentState
+from domain.users import User
+from runtime.db import Writer
+from runtime.facts import AnyFact, Fact
+from runtime.projection import Projection
+
+announce_access = Projection("announce_access", "announce_user", "announce_group", "announce_torrent")
+
+
+@announce_access.on(Group.Founded)
+def founded(fact: Fact[Group.Founded], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_group (slug, group_id, can_seed, can_leech) VALUES (%s, %s, %s, %s)",
+        (fact.event.slug, fact.stream_id, *_rights(fact.event.permissions)),
+    )
+
+
+@announce_access.on(Group.PermissionsChanged)
+def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE announce_group SET can_seed = %s, can_leech = %s WHERE group_id = %s",
+        (*_rights(fact.event.permissions), fact.stream_id),
+    )
+    # Members whose rights stay as they were stay untouched: the edge reads every changed row.
+    db.execute(
+        "UPDATE announce_user u SET enabled = u.active AND g.can_seed, can_leech = g.can_leech, changed_pos = %s"
+        " FROM announce_group g WHERE g.group_id = %s AND g.slug = u.group_slug"
+        " AND (u.enabled, u.can_leech) IS DISTINCT FROM (u.active AND g.can_seed, g.can_leech)",
+        (fact.position, fact.stream_id),
+    )
+
+
+@announce_access.on(User.Registered)
+def registered(fact: Fact[User.Registered], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_user (user_id, passkey_no, enabled, can_leech, changed_pos, active, group_slug)"
+        " VALUES (%s, 1, false, false, %s, true, %s)",
+        (fact.stream_id, fact.position, fact.event.group),
+    )
+    _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(User.GroupChanged)
+def group_changed(fact: Fact[User.GroupChanged], db: Writer) -> None:
+    db.update("UPDATE announce_user SET group_slug = %s WHERE user_id = %s", (fact.event.group, fact.stream_id))
+    _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(User.Disabled)
+def disabled(fact: Fact[User.Disabled], db: Writer) -> None:
+    db.update("UPDATE announce_user SET active = false WHERE user_id = %s", (fact.stream_id,))
+    _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(User.Enabled)
+def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
+    db.update("UPDATE announce_user SET active = true WHERE user_id = %s", (fact.stream_id,))
+    _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(User.PasskeyReset)
+def passkey_reset(fact: Fact[User.PasskeyReset], db: Writer) -> None:
+    db.update(
+        "UPDATE announce_user SET passkey_no = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.passkey_no, fact.position, fact.stream_id),
+    )
+
+
+@announce_access.on(Torrent.Uploaded)
+def uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_torrent (torrent_id, info_hash_v1, info_hash_v2, state, reason, size, changed_pos)"
+        " VALUES (%s, decode(%s, 'hex'), decode(%s, 'hex'), %s, '', %s, %s)",
+        (
+            fact.stream_id,
+            fact.event.info_hash_v1,
+            fact.event.info_hash_v2,
+            TorrentState.PENDING,
+            fact.event.size,
+            fact.position,
+        ),
+    )
+
+
+@announce_access.on(Torrent.Approved)
+def approved(fact: Fact[Torrent.Approved], db: Writer) -> None:
+    _change_state(fact, TorrentState.APPROVED, "", db)
+
+
+@announce_access.on(Torrent.Rejected)
+def rejected(fact: Fact[Torrent.Rejected], db: Writer) -> None:
+    _change_state(fact, TorrentState.REJECTED, fact.event.reason, db)
+
+
+@announce_access.on(Torrent.Deleted)
+def deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
+    _change_state(fact, TorrentState.DELETED, fact.event.reason, db)
+
+
+def _rights(permissions: Sequence[str]) -> tuple[bool, bool]:
+    return Permission.SEED in permissions, Permission.LEECH in permissions
+
+
+def _apply_rights(user_id: UUID, position: int, db: Writer) -> None:
+    db.update(
+        "UPDATE announce_user u SET enabled = u.active AND g.can_seed, can_leech = g.can_leech, changed_pos = %s"
+        " FROM announce_group g WHERE g.slug = u.group_slug AND u.user_id = %s",
+        (position, user_id),
+    )
+
+
+def _change_state(fact: AnyFact, state: TorrentState, reason: str, db: Writer) -> None:
+    db.update(
+        "UPDATE announce_torrent SET state = %s, reason = %s, changed_pos = %s WHERE torrent_id = %s",
+        (state, reason, fact.position, fact.stream_id),
+    )

@@ -1,0 +1,35 @@
+"""The ladder of groups and what each may do."""
+
+from __future__ import annotations
+
+from domain.groups import Group
+from runtime.db import Writer
+from runtime.facts import Fact
+from runtime.projection import Projection
+
+groups = Projection("groups", "user_group")
+
+
+@groups.on(Group.Founded)
+def founded(fact: Fact[Group.Founded], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO user_group (slug, group_id, name, level, permissions, version, changed_pos)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            fact.event.slug,
+            fact.stream_id,
+            fact.event.name,
+            fact.event.level,
+            fact.event.permissions,
+            fact.version,
+            fact.position,
+        ),
+    )
+
+
+@groups.on(Group.PermissionsChanged)
+def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET permissions = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.permissions, fact.version, fact.position, fact.stream_id),
+    )

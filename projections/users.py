@@ -1,0 +1,94 @@
+"""Accounts as they are shown and checked: who may come in, under which name, in which group."""
+
+from __future__ import annotations
+
+from domain.users import WAITING_GROUP, User
+from runtime.db import Writer
+from runtime.facts import Fact
+from runtime.projection import Projection
+
+users = Projection("users", "account")
+
+
+@users.on(User.Registered)
+def registered(fact: Fact[User.Registered], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO account (user_id, username, email, group_slug, state, email_verified, two_factor, passkey_no,"
+        " registered_at, version, changed_pos) VALUES (%s, %s, %s, %s, %s, false, false, 1, %s, %s, %s)",
+        (
+            fact.stream_id,
+            fact.event.username,
+            fact.event.email,
+            fact.event.group,
+            "validating" if fact.event.group == WAITING_GROUP else "enabled",
+            fact.at,
+            fact.version,
+            fact.position,
+        ),
+    )
+
+
+@users.on(User.EmailVerified)
+def email_verified(fact: Fact[User.EmailVerified], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET email_verified = true, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.GroupChanged)
+def group_changed(fact: Fact[User.GroupChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET group_slug = %s, version = %s, changed_pos = %s, state = CASE"
+        " WHEN state = 'disabled' THEN state WHEN %s THEN 'validating' ELSE 'enabled' END WHERE user_id = %s",
+        (fact.event.group, fact.version, fact.position, fact.event.group == WAITING_GROUP, fact.stream_id),
+    )
+
+
+@users.on(User.Disabled)
+def disabled(fact: Fact[User.Disabled], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET state = 'disabled', version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.Enabled)
+def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET version = %s, changed_pos = %s,"
+        " state = CASE WHEN group_slug = %s THEN 'validating' ELSE 'enabled' END WHERE user_id = %s",
+        (fact.version, fact.position, WAITING_GROUP, fact.stream_id),
+    )
+
+
+@users.on(User.PasskeyReset)
+def passkey_reset(fact: Fact[User.PasskeyReset], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET passkey_no = %s, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.passkey_no, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.PasswordChanged)
+def password_changed(fact: Fact[User.PasswordChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.TwoFactorEnabled)
+def two_factor_enabled(fact: Fact[User.TwoFactorEnabled], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET two_factor = true, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.TwoFactorDisabled)
+def two_factor_disabled(fact: Fact[User.TwoFactorDisabled], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET two_factor = false, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )

@@ -1,0 +1,37 @@
+"""The read side: questions in, rows out. Every router is named here; nothing is discovered."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from queries.audit import router as audit
+from queries.bonus import router as bonus
+from queries.bonus_rules import router as bonus_rules
+from queries.categories import router as categories
+from queries.chat import router as chat
+from queries.forums import router as forums
+from queries.groups import router as groups
+from queries.moderation import router as moderation
+from queries.peers import router as peers
+from queries.requests import router as requests
+from queries.search import router as search
+from queries.torrents import router as torrents
+from queries.user_stats import router as user_stats
+from queries.users import router as users
+
+ROUTERS: tuple[APIRouter, ...] = (
+    search,
+    users,
+    user_stats,
+    groups,
+    torrents,
+    peers,
+    categories,
+    forums,
+    chat,
+    bonus,
+    bonus_rules,
+    requests,
+    moderation,
+    audit,
+)

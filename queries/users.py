@@ -1,0 +1,222 @@
+"""Who am I, who is that, who are all of them, and where am I signed in?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, LiteralString
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from psycopg import Connection
+from psycopg.rows import class_row, dict_row
+from pydantic import BaseModel
+
+from domain.announce_keys import announce_key
+from domain.permissions import Permission
+from domain.users import username_key
+from runtime.freshness import fresh
+from runtime.http.body import StrictRoute
+from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb, Requires, SecretsDep, SettingsDep
+from runtime.http.pages import Page, PageDep
+from runtime.http.types import Id, ShownPoints
+from runtime.store import NoSuchThing
+
+router = APIRouter(prefix="/api/v1", tags=["users"], route_class=StrictRoute)
+
+Staff = Annotated[Caller, Requires(Permission.MODERATION)]
+State = Literal["validating", "enabled", "disabled"]
+
+_DETAIL: LiteralString = """
+user_id AS id, username, group_slug AS group, state, registered_at, version,
+CASE WHEN %(private)s THEN email END AS email, CASE WHEN %(private)s THEN email_verified END AS email_verified,
+CASE WHEN %(private)s THEN two_factor END AS two_factor
+"""
+_FOUND: LiteralString = """
+FROM account WHERE state = 'enabled'
+AND (lower(username) LIKE %(prefix)s OR lower(username) OPERATOR(public.%%) %(name)s)
+"""
+
+
+class OwnAccount(BaseModel):
+    """The caller's account. `passkey` opens every torrent; `ratio` is null before the first download."""
+
+    id: UUID
+    username: str
+    email: str
+    email_verified: bool
+    group: str
+    permissions: list[str]
+    state: State
+    passkey: str
+    announce_urls: list[str]
+    uploaded: int
+    downloaded: int
+    ratio: float | None
+    bonus_points: ShownPoints
+    two_factor: bool
+    registered_at: datetime
+    version: int
+
+
+class UserDetail(BaseModel):
+    """A user as others see it; `email`, `email_verified` and `two_factor` are null but for itself and senior staff."""
+
+    id: UUID
+    username: str
+    group: str
+    state: State
+    registered_at: datetime
+    email: str | None
+    email_verified: bool | None
+    two_factor: bool | None
+    version: int
+
+
+class FoundUser(BaseModel):
+    id: UUID
+    username: str
+    group: str
+    registered_at: datetime
+
+
+class FoundUsers(BaseModel):
+    """`facets` counts all that was found, by group."""
+
+    items: list[FoundUser]
+    next_cursor: None = None
+    facets: dict[str, dict[str, int]]
+    engine: Literal["postgresql"] = "postgresql"
+
+
+class SessionItem(BaseModel):
+    """One sign-in; its address and program are forgotten after a while."""
+
+    id: UUID
+    started_at: datetime
+    expires_at: datetime
+    current: bool
+    ip: str | None
+    user_agent: str | None
+
+
+@router.get("/users/me", dependencies=[fresh("users", "groups", "peers", "bonus")])
+def own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
+    """Everything about the caller's own account."""
+    row = _own_row(db, caller.user_id)
+    key = announce_key(secrets.site, caller.user_id, row.pop("passkey_no"), None)
+    ratio = round(row["uploaded"] / row["downloaded"], 3) if row["downloaded"] else None
+    return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
+
+
+@router.get("/users/me/sessions")
+def own_sessions(caller: Member, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
+    """Where the caller is signed in, newest first."""
+    after = page.after("sessions")
+    with db.cursor(row_factory=class_row(SessionItem)) as cursor:
+        rows = cursor.execute(
+            "SELECT s.session_id AS id, s.started_at, s.expires_at, s.session_id = %(current)s AS current,"
+            " host(c.ip) AS ip, c.user_agent FROM credentials.session s"
+            " LEFT JOIN es.event e ON e.stream_id = s.session_id AND e.version = 1"
+            " LEFT JOIN es.command_context c ON c.command_id = e.command_id"
+            " WHERE s.user_id = %(user)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s"
+            " AND (%(after)s::uuid IS NULL OR s.session_id < %(after)s) ORDER BY s.session_id DESC LIMIT %(limit)s",
+            {
+                "current": caller.session_id,
+                "user": caller.user_id,
+                "now": now,
+                "after": after[0] if after else None,
+                "limit": page.fetch,
+            },
+        ).fetchall()
+    return page.page("sessions", rows, lambda session: [session.id])
+
+
+@router.get("/users/{user_id}", dependencies=[fresh("users")])
+def user_detail(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
+    """One user. Who waits for confirmation sees nobody but itself."""
+    own = user_id == caller.user_id
+    if not (own or caller.enabled):
+        raise NoSuchThing("no such user")
+    with db.cursor(row_factory=class_row(UserDetail)) as cursor:
+        found = cursor.execute(
+            f"SELECT {_DETAIL} FROM account WHERE user_id = %(user)s",
+            {"private": own or caller.can(Permission.USERS_SEE_PRIVATE), "user": user_id},
+        ).fetchone()
+    if found is None:
+        raise NoSuchThing("no such user")
+    return found
+
+
+@router.get("/users", dependencies=[fresh("users")])
+def user_list(
+    caller: Staff,
+    db: ReadDb,
+    page: PageDep,
+    group: Annotated[str | None, Query(max_length=64)] = None,
+    state: State | None = None,
+) -> Page[UserDetail]:
+    """Every account, newest first; for staff."""
+    after = page.after("users")
+    with db.cursor(row_factory=class_row(UserDetail)) as cursor:
+        rows = cursor.execute(
+            f"SELECT {_DETAIL} FROM account WHERE (%(group)s::text IS NULL OR group_slug = %(group)s)"
+            " AND (%(state)s::text IS NULL OR state = %(state)s)"
+            " AND (%(after)s::uuid IS NULL OR user_id < %(after)s) ORDER BY user_id DESC LIMIT %(limit)s",
+            {
+                "private": caller.can(Permission.USERS_SEE_PRIVATE),
+                "group": group,
+                "state": state,
+                "after": after[0] if after else None,
+                "limit": page.fetch,
+            },
+        ).fetchall()
+    return page.page("users", rows, lambda user: [user.id])
+
+
+@router.get("/search/users", dependencies=[fresh("users")])
+def search_users(
+    caller: Member,
+    db: ReadDb,
+    q: Annotated[str, Query(min_length=1, max_length=64)],
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+) -> FoundUsers:
+    """Members whose name begins with the words or resembles them, the best first."""
+    if not caller.enabled:
+        raise NotPermitted("confirm your address first")
+    name = username_key(q.strip())
+    wanted = {"name": name, "prefix": _like(name) + "%", "limit": limit}
+    with db.cursor(row_factory=class_row(FoundUser)) as cursor:
+        rows = cursor.execute(
+            f"SELECT user_id AS id, username, group_slug AS group, registered_at {_FOUND}"
+            " ORDER BY lower(username) = %(name)s DESC, lower(username) LIKE %(prefix)s DESC,"
+            " public.similarity(lower(username), %(name)s) DESC, lower(username), user_id LIMIT %(limit)s",
+            wanted,
+        ).fetchall()
+    return FoundUsers(items=rows, facets={"group": _by_group(db, wanted)})
+
+
+def _own_row(db: Connection[Any], user_id: UUID) -> dict[str, Any]:
+    with db.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            "SELECT a.user_id AS id, a.username, a.email, a.email_verified, a.group_slug AS group, g.permissions,"
+            " a.state, a.passkey_no, a.two_factor, a.registered_at, a.version, coalesce(s.uploaded, 0) AS uploaded,"
+            " coalesce(s.downloaded, 0) AS downloaded, coalesce(b.balance, 0) AS bonus_points"
+            " FROM account a JOIN user_group g ON g.slug = a.group_slug LEFT JOIN user_stats s USING (user_id)"
+            " LEFT JOIN ledger_balance b USING (user_id) WHERE a.user_id = %s",
+            (user_id,),
+        ).fetchone()
+    if row is None:
+        raise NoSuchThing("no such user")
+    return row
+
+
+def _by_group(db: Connection[Any], wanted: dict[str, Any]) -> dict[str, int]:
+    rows = db.execute(
+        f"SELECT group_slug, count(*) {_FOUND} GROUP BY group_slug ORDER BY group_slug", wanted
+    ).fetchall()
+    return dict(rows)
+
+
+def _like(text: str) -> str:
+    """The text as LIKE means it literally."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
