@@ -1,0 +1,263 @@
+"""Announce and scrape over HTTP: sockets, deadlines and the order of replies; nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import cast
+
+from tracker_edge.announce import Tracker
+from tracker_edge.journal import Journal
+from tracker_edge.metrics import Tally
+from tracker_edge.protocol import bencode, query
+from tracker_edge.protocol.compact import packed
+from tracker_edge.protocol.http import Refusal, Request, RequestReader, error_response, response
+from tracker_edge.protocol.types import TRANSIENT_INTERVAL_S, NotAClient, Refused
+
+#: A request must be whole this long after its first byte (or after the connection was made).
+READ_DEADLINE_S = 10
+#: A connection that asks nothing is kept this long: clients announce every half hour, proxies all the time.
+KEEP_ALIVE_S = 60
+#: Requests of one connection that wait for the disk; above this no more are read from it.
+MAX_WAITING = 256
+#: One in so many announces is timed.
+SAMPLE = 64
+
+_NOT_FOUND = b"Nothing to see here"
+_ONLY_GET = b"Only GET"
+
+
+class Server:
+    """What all connections share. `deliver` order, clock and limits live here; `now_s` ticks once a second."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        journal: Journal,
+        tally: Tally,
+        *,
+        trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
+        max_connections: int = 8192,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        now_s: Callable[[], int] = lambda: int(time.monotonic()) + 1_000_000,
+    ) -> None:
+        self.tracker = tracker
+        self.journal = journal
+        self.tally = tally
+        self.connections: set[Connection] = set()
+        self.max_connections = max_connections
+        self.draining = False
+        self._proxies = tuple(trusted_proxies)
+        self._clock_us = now_us
+        self._clock_s = now_s
+        self._last_us = 0
+        self._answered = 0
+        self.now_s = now_s()
+
+    def connection(self) -> Connection:
+        """A protocol for a new connection."""
+        return Connection(self)
+
+    def tick(self) -> None:
+        """Once a second: moves the coarse clock and closes the connections that are past their deadline."""
+        self.now_s = self._clock_s()
+        for connection in [c for c in self.connections if c.deadline_s <= self.now_s and not c.waiting]:
+            connection.abandon()
+
+    def now_us(self) -> int:
+        """UTC microseconds that never go back: a clock that is set back must not make announces out of order."""
+        self._last_us = max(self._clock_us(), self._last_us)
+        return self._last_us
+
+    def is_proxy(self, address: bytes) -> bool:
+        ip = ip_address(address)
+        return any(ip.version == network.version and ip in network for network in self._proxies)
+
+    def client_address(self, hops: Sequence[bytes], peer: bytes) -> bytes:
+        """The right-most hop that no trusted proxy of ours is; the peer itself when a hop is no address."""
+        address = peer
+        for hop in reversed(hops):
+            try:
+                address = packed(hop.decode("ascii"))
+            except ValueError:
+                return peer
+            if not self.is_proxy(address):
+                return address
+        return address
+
+    def answer(self, request: Request, connection: Connection) -> None:
+        """Answers one request, now or when its announce is durable."""
+        if request.method != b"GET":
+            head = request.method == b"HEAD"
+            fields = b"Allow: GET\r\n"
+            connection.reply(error_response(405, _ONLY_GET, close=request.close, head=head, fields=fields))
+            return
+        path, _, text = request.target.partition(b"?")
+        if b"#" in request.target:
+            path, _, text = request.target.partition(b"#")[0].partition(b"?")
+        action, key = route(path)
+        if action is None:
+            connection.reply(error_response(404, _NOT_FOUND, close=request.close))
+            return
+        address = connection.address
+        if connection.proxied and request.forwarded:
+            address = self.client_address(request.forwarded, address)
+        try:
+            if request.browser:
+                raise NotAClient("Not a BitTorrent client")
+            if action == b"announce":
+                self._announce(text, key, address, request, connection)
+            else:
+                connection.reply(response(request, self._scrape(text, key)))
+        except Refused as error:
+            self.tally.refused(error.code, address)
+            connection.reply(response(request, bencode.refusal(error)))
+
+    def _announce(
+        self, text: bytes, key: bytes | None, address: bytes, request: Request, connection: Connection
+    ) -> None:
+        asked, parameters = query.announce(text)
+        if key is None:
+            key = parameters.get(b"passkey", b"")
+        reply, row = self.tracker.announce(asked, key, address, self.now_us(), self.now_s)
+        self.tally.announces["accepted", "ipv6" if len(address) == 16 else "ipv4"] += 1
+        self._answered += 1
+        if self._answered % SAMPLE == 0:
+            connection.timed.append(time.monotonic())
+        connection.waiting += 1
+        self.journal.append(row, connection, response(request, bencode.announce_reply(reply)))
+
+    def _scrape(self, text: bytes, key: bytes | None) -> bytes:
+        hashes, parameters = query.scrape(text)
+        if key is None:
+            key = parameters.get(b"passkey", b"")
+        self.tally.scrapes += 1
+        return bencode.scrape_reply(self.tracker.scrape(hashes, key), self.tracker.min_interval_s)
+
+
+def route(path: bytes) -> tuple[bytes | None, bytes | None]:
+    """`announce` or `scrape` (None: no such path), and the key in the path (None: it is a parameter).
+
+    /announce/KEY, /KEY/announce, /tracker/announce?passkey=KEY; each survives BEP 48's rewriting to scrape.
+    """
+    parts = path.split(b"/")
+    if len(parts) == 3:
+        _, first, last = parts
+        if last in _ACTIONS:
+            if first == b"tracker":
+                return last, None
+            return (last, first) if first else (None, None)
+        if first in _ACTIONS and last not in (b".", b".."):
+            return first, last
+    elif len(parts) == 2 and parts[1] in _ACTIONS:
+        return parts[1], None
+    return None, None
+
+
+_ACTIONS = frozenset({b"announce", b"scrape"})
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; replies leave in the order of the requests."""
+
+    __slots__ = ("address", "closing", "deadline_s", "proxied", "reader", "server", "timed", "transport", "waiting")
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.reader = RequestReader()
+        self.transport: asyncio.Transport
+        self.address = bytes(4)
+        self.proxied = False
+        self.waiting = 0  # replies that wait for the journal
+        self.closing = False
+        self.timed: list[float] = []
+        self.deadline_s = server.now_s + READ_DEADLINE_S
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        server = self.server
+        peer = self.transport.get_extra_info("peername")
+        if server.draining or len(server.connections) >= server.max_connections or not peer:
+            body = bencode.failure(b"The tracker is busy", TRANSIENT_INTERVAL_S)
+            self.transport.write(error_response(503, body, close=True, fields=b"Retry-After: 300\r\n"))
+            self.transport.close()
+            self.closing = True
+            return
+        self.address = packed(peer[0])
+        self.proxied = server.is_proxy(self.address)
+        server.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closing = True
+        self.server.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        reader = self.reader
+        half_before = reader.waiting
+        for request in reader.feed(data):
+            if type(request) is Request:
+                self.closing = request.close
+                self.server.answer(request, self)
+            else:
+                self._refuse(cast(Refusal, request))
+        if not reader.waiting:
+            self.deadline_s = self.server.now_s + KEEP_ALIVE_S
+        elif not half_before:
+            self.deadline_s = self.server.now_s + READ_DEADLINE_S
+        if self.closing and not self.waiting:
+            self.transport.close()
+        elif self.waiting > MAX_WAITING:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client that has said its last may still be told what it asked."""
+        self.closing = True
+        return self.waiting > 0
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()  # who does not read its replies is not asked for more
+
+    def resume_writing(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def reply(self, data: bytes) -> None:
+        """Sends a reply that needs no record, after those that wait for theirs."""
+        if self.waiting:
+            self.waiting += 1
+            self.server.journal.append(b"", self, data)
+        else:
+            self.transport.write(data)
+
+    def deliver(self, reply: bytes) -> None:
+        self.waiting -= 1
+        transport = self.transport
+        if transport.is_closing():
+            return
+        transport.write(reply)
+        if self.timed and not self.waiting:
+            self.server.tally.durations.append(time.monotonic() - self.timed[-1])
+            self.timed.clear()
+        if self.closing and not self.waiting:
+            transport.close()
+        elif self.waiting == MAX_WAITING:
+            transport.resume_reading()
+
+    def abandon(self) -> None:
+        """Ends the connection without a word."""
+        self.closing = True
+        self.transport.abort()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        body = bencode.failure(refusal.reason.encode(), _interval(refusal.status))
+        self.closing = True
+        self.reply(error_response(refusal.status, body, close=True))
+
+
+def _interval(status: int) -> int:
+    """A client that sent too much may ask for less at once; one that sent nonsense will send it again."""
+    return TRANSIENT_INTERVAL_S if status == 414 else Refused.interval

@@ -1,0 +1,146 @@
+"""Query strings of announces and scrapes, byte for byte: no form decoding, because `+` is a byte like any other."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import lru_cache
+
+from domain.announces import Event
+from domain.base import MAX_COUNT
+from tracker_edge.protocol.types import BadQuery, Query
+
+#: Real announces are below 600 bytes; longer ones carry something else.
+MAX_ANNOUNCE_QUERY_BYTES = 2048
+#: Transmission sends 60 at first and 5 fewer each time it reads "too long".
+MAX_SCRAPE_HASHES = 50
+#: Ports below are other services' (the norm of private trackers); 0 is what some clients send when they stop.
+MIN_PORT = 1024
+MAX_PORT = 65535
+
+TOO_LONG = "GET string too long"
+
+_EVENTS = {
+    b"": Event.REGULAR,
+    b"started": Event.STARTED,
+    b"completed": Event.COMPLETED,
+    b"stopped": Event.STOPPED,
+    b"paused": Event.PAUSED,  # BEP 21
+}
+_BYTE = {b"%02x" % n: bytes((n,)) for n in range(256)}
+_BYTE |= {pair[:1] + pair[1:].upper(): byte for pair, byte in _BYTE.items()}
+_BYTE |= {pair[:1].upper() + pair[1:]: byte for pair, byte in _BYTE.items()}
+_KEY = re.compile(rb"[0-9A-Fa-f]{1,8}")
+
+
+def parameters(query: bytes) -> dict[bytes, bytes]:
+    """The parameters, still escaped; raises `BadQuery` when one is given twice. Pairs without a name are ignored."""
+    pairs = query.split(b"&")
+    found = {name: value for name, _, value in [pair.partition(b"=") for pair in pairs]}
+    if len(found) != len(pairs):
+        names = [name for name, _, _ in (pair.partition(b"=") for pair in pairs) if name]
+        if len(names) != len(set(names)):
+            raise BadQuery("Duplicate parameter")
+    return found
+
+
+def announce(query: bytes) -> tuple[Query, dict[bytes, bytes]]:
+    """The announce that the query string asks for, and all its parameters; raises `BadQuery`."""
+    if len(query) > MAX_ANNOUNCE_QUERY_BYTES:
+        raise BadQuery(TOO_LONG)
+    found = parameters(query)
+    get = found.get
+    info_hash = _twenty_bytes(get(b"info_hash"), "info_hash")
+    peer_id = unescaped(get(b"peer_id") or b"")
+    if peer_id is None or len(peer_id) != 20:
+        raise BadQuery("Invalid peer_id" if b"peer_id" in found else "Missing peer_id")
+    event = _EVENTS.get(get(b"event", b""))
+    if event is None:
+        raise BadQuery("Invalid event")
+    counters = count(get(b"uploaded")), count(get(b"downloaded")), count(get(b"left"))
+    uploaded, downloaded, left = counters
+    if uploaded is None or downloaded is None or left is None:
+        raise BadQuery(_bad_counter(found, counters))
+    port = count(get(b"port"))
+    if port is None or port > MAX_PORT or (port < MIN_PORT and (port or event is not Event.STOPPED)):
+        raise BadQuery("Invalid port" if b"port" in found else "Missing port")
+    wanted = get(b"numwant")
+    numwant = -1 if wanted is None or wanted == b"-1" else count(wanted)
+    if numwant is None:
+        raise BadQuery("Invalid numwant")
+    compact = get(b"compact", b"1") != b"0"  # BEP 23: advisory, so anything but an explicit 0 is compact
+    no_peer_id = get(b"no_peer_id") == b"1"
+    key = client_key(get(b"key", b""))
+    return (
+        Query(info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, compact, no_peer_id, key),
+        found,
+    )
+
+
+def scrape(query: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
+    """The distinct 20-byte hashes that are asked for, and the other parameters; raises `BadQuery`."""
+    hashes = []
+    others = []
+    for pair in query.split(b"&"):
+        if pair.startswith(b"info_hash="):
+            hashes.append(_twenty_bytes(pair[10:], "info_hash"))
+        else:
+            others.append(pair)
+    if not hashes:
+        raise BadQuery("Missing info_hash: a full scrape is not offered")
+    if len(hashes) > MAX_SCRAPE_HASHES:
+        raise BadQuery(f"{TOO_LONG}: at most {MAX_SCRAPE_HASHES} hashes")
+    return list(dict.fromkeys(hashes)), parameters(b"&".join(others))
+
+
+def unescaped(raw: bytes) -> bytes | None:
+    """The bytes of an escaped value (RFC 3986 section 2.1), None when an escape is not `%` and two hex digits."""
+    if b"%" not in raw:
+        return raw
+    head, *escapes = raw.split(b"%")
+    parts = [head]
+    for escape in escapes:
+        byte = _BYTE.get(escape[:2])
+        if byte is None:
+            return None
+        parts.append(byte)
+        parts.append(escape[2:])
+    return b"".join(parts)
+
+
+def count(digits: bytes | None) -> int | None:
+    """`0` or digits without a leading zero, at most 2^63-1; None for anything else, `int()` would take far more."""
+    if digits is None or not digits.isdigit() or len(digits) > 19 or (digits[0] == 48 and len(digits) > 1):
+        return None
+    number = int(digits)
+    return number if number <= MAX_COUNT else None
+
+
+@lru_cache(maxsize=16384)
+def client_key(raw: bytes) -> int:
+    """BEP 7's `key` as 32 bits: clients write 8 hex digits over HTTP and the number itself over UDP."""
+    if not raw:
+        return 0
+    return int(raw, 16) if _KEY.fullmatch(raw) else zlib.crc32(raw)
+
+
+@lru_cache(maxsize=16384)
+def _info_hash(raw: bytes) -> bytes | None:
+    """Cached, because a client escapes the same hash the same way each time."""
+    return unescaped(raw)
+
+
+def _twenty_bytes(raw: bytes | None, name: str) -> bytes:
+    if raw is None:
+        raise BadQuery(f"Missing {name}")
+    value = _info_hash(raw) if len(raw) <= 60 else None
+    if value is not None and len(value) == 20:
+        return value
+    if value is not None and len(value) == 32:
+        raise BadQuery(f"Invalid {name}: cut a v2 hash to 20 bytes")
+    raise BadQuery(f"Invalid {name}: 20 bytes, percent-escaped")
+
+
+def _bad_counter(found: dict[bytes, bytes], counters: tuple[int | None, ...]) -> str:
+    name = next(n for n, value in zip(("uploaded", "downloaded", "left"), counters, strict=True) if value is None)
+    return f"Invalid {name}" if name.encode() in found else f"Missing {name}"
