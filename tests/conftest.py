@@ -1,0 +1,135 @@
+"""Engines once for each test process; a database, a platform and a clean queue for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from psycopg import sql
+from redis import Redis
+
+import domain
+from domain.base import Aggregate
+from runtime.embedded import Postgres, Valkey
+from runtime.migrate import migrate
+from runtime.platform import Platform
+from runtime.projection import Follower
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from tests.engines import drop_database, fresh_database, start_postgres, start_valkey
+from tests.given import Given
+from tests.in_process import TestClient
+
+SECRETS = Secrets(jwt=b"j" * 32, site=b"s" * 32, key_encryption=b"k" * 32)
+
+MakePlatform = Callable[..., Platform]
+
+
+@pytest.fixture(scope="session")
+def engine_dir() -> Iterator[Path]:
+    """Not pytest's own: a second run of pytest closes that one to the engines' user."""
+    with TemporaryDirectory(prefix="tracker-engines-", dir=memory(), ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+def memory() -> str | None:
+    """A file system in memory, where there is one: each copy of a database is about 500 files."""
+    shared = "/dev/shm"
+    has_room = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2**31
+    return shared if has_room else None
+
+
+@pytest.fixture(scope="session")
+def postgres(engine_dir: Path) -> Iterator[Postgres]:
+    """PostgreSQL with a migrated database, from which every test gets its copy."""
+    engine = start_postgres(engine_dir)
+    try:
+        migrate(engine.url())
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(engine_dir: Path) -> Iterator[Valkey]:
+    engine = start_valkey(engine_dir)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """The URL of a database of its own, as its owner."""
+    url = fresh_database(postgres)
+    with psycopg.connect(url, autocommit=True) as connection:  # grants on a database are not in its copies
+        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO tracker_projector")
+        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+    yield url
+    drop_database(postgres, url)
+
+
+@pytest.fixture
+def owner(database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection of the superuser to the test's database, in autocommit mode."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def settings(database: str, valkey: Valkey, tmp_path: Path) -> Settings:
+    """Settings whose servers are this test's engines."""
+    with Redis.from_url(valkey.url()) as client:
+        client.flushall()
+    servers = {"database": {"url": as_user(database, "tracker_app"), "owner_url": database}}
+    return Settings.model_validate({"data_dir": tmp_path, "redis": {"url": valkey.url()}, **servers})
+
+
+@pytest.fixture
+def make_platform(settings: Settings) -> Iterator[MakePlatform]:
+    """Makes platforms over this test's database, of any events and followers."""
+    with ExitStack() as stack:
+
+        def make(kinds: Iterable[type[Aggregate.Event]], followers: Sequence[Follower] = ()) -> Platform:
+            return stack.enter_context(Platform(settings, kinds, followers, secrets=SECRETS))
+
+        yield make
+
+
+@pytest.fixture
+def platform(make_platform: MakePlatform) -> Platform:
+    """The site's platform: every event, every follower."""
+    from commands.policies import POLICIES
+    from projections import ALL
+
+    return make_platform(domain.EVENTS, (*ALL, *POLICIES))
+
+
+@pytest.fixture
+def given(platform: Platform) -> Given:
+    return Given(platform)
+
+
+@pytest.fixture
+def app(platform: Platform) -> FastAPI:
+    """The whole API over the test's platform."""
+    from runtime.api import create_app
+
+    return create_app(platform)
+
+
+@pytest.fixture
+def api(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app) as client:
+        yield client
+
+
+def as_user(url: str, user: str) -> str:
+    """The same database for another role; the engines of tests trust whoever reaches their socket."""
+    return url.replace("://postgres@", f"://{user}@", 1)

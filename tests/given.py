@@ -1,0 +1,70 @@
+"""Facts that a test starts from, and what projections make of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from domain.base import Aggregate
+from runtime.follow import Step
+from runtime.platform import Platform
+from runtime.projection import Follower
+from runtime.store import Store
+
+#: Who does what no test asks about.
+ACTOR = UUID("0199a4f0-0000-7000-8000-00000000a001")
+#: When it was done.
+NOON = datetime(2031, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class Given:
+    """Writes history. Every call of `facts` is one command by `actor_id`; versions continue each stream."""
+
+    def __init__(self, platform: Platform, actor_id: UUID = ACTOR) -> None:
+        self.platform = platform
+        self.actor_id = actor_id
+
+    @property
+    def store(self) -> Store:
+        """A store for one more command."""
+        return self.platform.store(self.actor_id, "api")
+
+    def aggregates(self, *aggregates: Aggregate) -> int:
+        """Save what these aggregates decided; returns the position."""
+        return self.store.save(*aggregates).position
+
+    def facts(self, *events: Aggregate.Event) -> int:
+        """Append these events as they are; returns the last position."""
+        store = self.store
+        recordings = self.platform.history.events.put(list(events), metadata=store.metadata)
+        return recordings[-1].notification.id
+
+
+def event(kind: type[Any], stream_id: UUID, version: int = 1, at: datetime = NOON, **fields: Any) -> Any:
+    """One event, without asking any aggregate."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    if "originator_topic" in names:
+        fields["originator_topic"] = kind.TOPIC.partition(".")[0]
+    return kind(originator_id=stream_id, originator_version=version, timestamp=at, **fields)
+
+
+def projected(platform: Platform, *followers: Follower) -> None:
+    """Run these followers until nothing is left; fails when one of them halts."""
+    for follower in followers:
+        step = platform.engine().drain(follower)
+        assert step is not Step.HALTED, halted_error(platform, follower)
+
+
+def halted_error(platform: Platform, follower: Follower) -> str:
+    """Why a follower stopped."""
+    rows = rows_of(platform, "SELECT error FROM es.follower WHERE name = %s", [follower.name])
+    return str(rows[0][0])
+
+
+def rows_of(platform: Platform, query: Any, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """What the application's role reads."""
+    with platform.pool.connection() as connection:
+        return connection.execute(query, params).fetchall()

@@ -1,0 +1,68 @@
+"""Groups over HTTP: who sees them and who may change what they may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from projections.groups import groups
+from runtime.platform import Platform
+from tests.given import projected
+from tests.members import Members, SignedIn
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def members(platform: Platform) -> Members:
+    return Members(platform)
+
+
+def put(api: TestClient, slug: str, user: SignedIn, body: Any, **headers: str) -> Response:
+    answer: Response = api.put(f"/api/v1/groups/{slug}/permissions", json=body, headers={**user.headers, **headers})
+    return answer
+
+
+def refusal(answer: Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_members_see_the_ladder(api: TestClient, members: Members) -> None:
+    page = api.get("/api/v1/groups", headers=members("alice").headers).json()
+    assert page["next_cursor"] is None
+    assert [(g["slug"], g["level"]) for g in page["items"]][:3] == [("banned", 0), ("validating", 10), ("member", 100)]
+    assert len(page["items"]) == 13
+
+
+def test_managers_change_lower_groups(api: TestClient, platform: Platform, members: Members) -> None:
+    admin = members("admin1", "administrator")
+    answer = put(api, "member", admin, {"permissions": ["site.login", "announce.seed"]}, **{"If-Match": "1"})
+    assert answer.status_code == 200, answer.text
+    projected(platform, groups)
+    shown = api.get("/api/v1/groups", headers=admin.headers).json()["items"]
+    assert {g["slug"]: g["permissions"] for g in shown}["member"] == ["announce.seed", "site.login"]
+    assert "announce.leech" in {p for g in shown if g["slug"] == "elite" for p in g["permissions"]}
+    stale = put(api, "member", admin, {"permissions": []}, **{"If-Match": "1"})
+    assert refusal(stale) == (409, "version_conflict")
+
+
+@pytest.mark.parametrize(
+    ("group", "slug", "permissions", "refused"),
+    [
+        ("moderator", "member", [], (403, "not_permitted")),
+        ("administrator", "administrator", [], (403, "above_own_level")),
+        ("administrator", "sysop", [], (403, "above_own_level")),
+        ("sysop", "sysop", [], (403, "above_own_level")),
+        ("administrator", "moderator", ["site.manage"], (403, "permission_not_held")),
+        ("administrator", "nope", [], (404, "not_found")),
+        ("administrator", "member", ["fly"], (422, "invalid")),
+        ("administrator", "member", "site.login", (422, "invalid")),
+    ],
+)
+def test_other_changes_are_refused(
+    api: TestClient, members: Members, group: str, slug: str, permissions: object, refused: tuple[int, str]
+) -> None:
+    assert refusal(put(api, slug, members("caller", group), {"permissions": permissions})) == refused

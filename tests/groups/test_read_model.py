@@ -1,0 +1,31 @@
+"""The table of groups, built from events of two of them, and built again."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.groups import Group, group_id
+from projections.groups import groups
+from runtime.rebuild import verify
+from tests.given import Given, event, projected, rows_of
+
+pytestmark = pytest.mark.engine
+
+
+def test_permissions_are_those_of_one_group(given: Given) -> None:
+    for slug, level in (("member", 100), ("elite", 250)):
+        given.facts(
+            event(Group.Founded, group_id(slug), slug=slug, name=slug.title(), level=level, permissions=["site.login"])
+        )
+    position = given.facts(event(Group.PermissionsChanged, group_id("elite"), 2, permissions=["a.b", "site.login"]))
+    projected(given.platform, groups)
+    projected(given.platform, groups)
+    rows = rows_of(
+        given.platform, "SELECT slug, group_id, name, level, permissions, version FROM read.user_group ORDER BY level"
+    )
+    assert rows == [
+        ("member", group_id("member"), "Member", 100, ["site.login"], 1),
+        ("elite", group_id("elite"), "Elite", 250, ["a.b", "site.login"], 2),
+    ]
+    assert rows_of(given.platform, "SELECT max(changed_pos) FROM read.user_group") == [(position,)]
+    assert [(t.rows, t.differences) for t in verify(given.platform, groups)] == [(2, 0)]

@@ -1,0 +1,46 @@
+"""Groups: who may give which rights."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.default_data import GROUPS
+from domain.groups import Group, PermissionNotHeld, group_id, must_hold
+from domain.permissions import Permission
+
+
+def founded() -> Group:
+    group = Group.found("elite", "Elite", 250, frozenset({Permission.POST, Permission.SEED}))
+    group.collect_events()
+    return group
+
+
+def test_nobody_grants_what_they_do_not_hold() -> None:
+    with pytest.raises(PermissionNotHeld):
+        must_hold(frozenset({"a", "b"}), frozenset({"b", "c"}))
+    must_hold(frozenset({"a", "b"}), frozenset({"b"}))
+
+
+def test_the_same_permissions_again_are_no_news() -> None:
+    group = founded()
+    group.change_permissions(frozenset({Permission.SEED, Permission.POST}))
+    assert list(group.collect_events()) == []
+
+
+def test_changed_permissions_are_recorded_whole_and_sorted() -> None:
+    group = founded()
+    group.change_permissions(frozenset({Permission.UPLOAD, Permission.LEECH}))
+    (change,) = group.collect_events()
+    assert isinstance(change, Group.PermissionsChanged)
+    assert change.permissions == ["announce.leech", "torrents.upload"]
+
+
+def test_a_slug_names_one_group() -> None:
+    assert group_id("elite") == founded().id != group_id("vip")
+
+
+def test_the_ladder_has_13_rungs_and_only_the_banned_may_not_come_in() -> None:
+    levels = [level for _, _, level, _ in GROUPS]
+    assert len(GROUPS) == 13
+    assert levels == sorted(set(levels))
+    assert [slug for slug, _, _, rights in GROUPS if Permission.LOGIN not in rights] == ["banned"]

@@ -1,0 +1,205 @@
+"""A small history of a site in which every event type happens at least twice, in an order that could be real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import Cursor
+
+from domain.announces import Announce, Event, encode
+from domain.base import SYSTEM, Aggregate
+from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, transfer
+from domain.claims import Claim
+from domain.default_data import default_data
+from domain.groups import Group, group_id
+from domain.metainfo import File, Metainfo
+from domain.moderation import Case, Outcome
+from domain.peers import EdgeJournal
+from domain.permissions import Permission
+from domain.requests import Request
+from domain.sessions import Session
+from domain.torrents import Torrent
+from domain.users import WAITING_GROUP, User
+from runtime import journal
+from runtime.platform import Platform
+
+NOW = datetime.now(UTC)
+
+
+def write_history(platform: Platform) -> None:
+    """Save everything: default data, two users, torrents, requests, cases and sessions, and two announce segments."""
+    _save(platform, *default_data())
+    users = [_user(platform, name) for name in ("ada", "grace")]
+    torrents = [_torrent(platform, user.id, n) for n, user in enumerate(users)]
+    for n, user in enumerate(users):
+        _session(platform, user)
+        _request(platform, user, users[1 - n], torrents[n])
+        _case(platform, user, users[1 - n], torrents[1 - n])
+    _groups(platform)
+    _segments(platform, users, torrents)
+    for user, torrent in zip(users, torrents, strict=True):
+        _end(platform, user, torrent)
+
+
+def _save(platform: Platform, *aggregates: Aggregate, actor: UUID = SYSTEM) -> None:
+    platform.store(actor, "seed").save(*aggregates)
+
+
+def _user(platform: Platform, name: str) -> User:
+    user = User.register(uuid4(), name, f"{name}@example.org", WAITING_GROUP)
+    claim = Claim.make(uuid4(), "username", user.id)
+    _save(platform, user, claim, actor=user.id)
+    user.verify_email()
+    user.change_group("elite", "promoted")
+    user.disable("a break")
+    user.enable("back again")
+    user.reset_passkey()
+    user.change_password()
+    user.enable_two_factor()
+    user.disable_two_factor()
+    claim.release()
+    claim.retake(user.id)
+    _save(platform, user, claim, actor=user.id)
+    return user
+
+
+def _torrent(platform: Platform, uploader_id: UUID, n: int) -> Torrent:
+    torrent = Torrent.upload(
+        uuid4(),
+        Metainfo(
+            name=f"name {n}",
+            files=(File("a", 700), File("b/c", 300)),
+            size=1000,
+            piece_length=16384,
+            private_added=False,
+            info_hash_v1=sha1(str(n).encode()).digest(),
+            info_hash_v2=None if n else bytes(range(32)),
+            info=b"de",
+            piece_layers=None,
+        ),
+        uploader_id=uploader_id,
+        name=f"An Upload {n}",
+        description="About it",
+        category="movies-hd",
+        tags=["drama", f"tag-{n}"],
+        anonymous=bool(n),
+        metainfo_sha256="00" * 32,
+        trusted=False,
+    )
+    torrent.reject("wrong category")
+    torrent.approve(SYSTEM)
+    torrent.grant_freeleech(NOW + timedelta(days=1), now=NOW)
+    torrent.end_freeleech(now=NOW)
+    _save(platform, torrent, actor=uploader_id)
+    return torrent
+
+
+def _session(platform: Platform, user: User) -> None:
+    session = Session.start(uuid4(), user.id)
+    session.end("logout")
+    _save(platform, session, actor=user.id)
+
+
+def _request(platform: Platform, requester: User, filler: User, torrent: Torrent) -> None:
+    """Two wishes of the requester: one is filled, refused, filled again and accepted; the other is cancelled."""
+    bonus, issuance = (_account(platform, kind, requester.id) for kind in (AccountKind.BONUS, AccountKind.ISSUANCE))
+    _move(issuance, bonus, 90_000, PostingKind.GRANTED, "grant", requester.id)
+    _save(platform, bonus, issuance)
+    for accepted in (True, False):
+        request = Request.open(uuid4(), requester.id, "A wish", "please", "movies-hd")
+        escrow = Account.open(AccountKind.ESCROW, request.id)
+        request.add_bounty(requester.id, 5_500)
+        _move(bonus, escrow, 5_500, PostingKind.BOUNTY_ESCROWED, "request", request.id)
+        _save(platform, request, bonus, escrow, actor=requester.id)
+        request.fill(filler.id, torrent)
+        request.reject_fill(requester.id, "not this one", staff=False)
+        if accepted:
+            request.fill(filler.id, torrent)
+            request.accept(requester.id, staff=False)
+        else:
+            request.cancel(requester.id, staff=False)
+        payee = _account(platform, AccountKind.BONUS, filler.id) if accepted else bonus
+        kind = PostingKind.BOUNTY_PAID if accepted else PostingKind.BOUNTY_REFUNDED
+        _move(escrow, payee, 5_500, kind, "request", request.id)
+        _save(platform, request, escrow, payee, actor=requester.id)
+
+
+def _account(platform: Platform, kind: AccountKind, owner_id: UUID) -> Account:
+    return platform.store(SYSTEM).find(Account, account_id(kind, owner_id)) or Account.open(kind, owner_id)
+
+
+def _move(
+    source: Account, target: Account, amount: int, kind: PostingKind, subject_type: str, subject_id: UUID
+) -> None:
+    transfer(source, target, amount, Cause(kind, subject_type, subject_id), entry_id=uuid4())
+
+
+def _case(platform: Platform, reporter: User, moderator: User, torrent: Torrent) -> None:
+    case = Case.open(uuid4(), "torrent", torrent.id, torrent.uploader_id)
+    case.file_report(uuid4(), reporter.id, "dupe", "seen before")
+    case.claim(moderator.id)
+    case.comment(moderator.id, "looking")
+    case.decide(moderator.id, Outcome.UPHELD, "it is one")
+    case.appeal(torrent.uploader_id, "it is not")
+    case.decide(moderator.id, Outcome.DISMISSED, "right")
+    case.close()
+    _save(platform, case, actor=moderator.id)
+
+
+def _groups(platform: Platform) -> None:
+    for slug in ("elite", "vip"):
+        group = platform.store(SYSTEM).get(Group, group_id(slug))
+        group.change_permissions(frozenset(Permission(p) for p in group.permissions) - {Permission.POST})
+        _save(platform, group)
+
+
+def _segments(platform: Platform, users: list[User], torrents: list[Torrent]) -> None:
+    """Two segments of one edge: everybody starts, downloads, completes and seeds everything."""
+    previous = journal.GENESIS
+    for seq, (step, event) in enumerate([(0, Event.STARTED), (600, Event.COMPLETED), (1200, Event.REGULAR)], start=1):
+        at = NOW + timedelta(seconds=step)
+        announces = [
+            _announce(at, user.id, torrent.id, n, event, transferred=step)
+            for n, (user, torrent) in enumerate((u, t) for u in users for t in torrents)
+        ]
+        segment = journal.seal("edge-1", seq, len(announces), at, at, previous, encode(announces))
+        previous = segment.sha256
+        platform.store(SYSTEM, "edge").record(
+            EdgeJournal.SegmentsRecorded,
+            EdgeJournal.stream_id("edge-1"),
+            beside=_inserting(segment),
+            edge_id="edge-1",
+            first_seq=seq,
+            last_seq=seq,
+            announces=len(announces),
+            sha256=segment.sha256.hex(),
+        )
+
+
+def _inserting(segment: journal.Segment) -> Callable[[Cursor[Any]], None]:
+    return lambda cursor: journal.insert(cursor, segment)
+
+
+def _announce(at: datetime, user_id: UUID, torrent_id: UUID, n: int, event: Event, *, transferred: int) -> Announce:
+    return Announce(
+        received_at_us=int(at.timestamp() * 1_000_000),
+        user_id=user_id.bytes,
+        torrent_id=torrent_id.bytes,
+        peer_id=b"-LT2110-" + bytes([65 + n]) * 12,
+        event=event,
+        uploaded=transferred * 3,
+        downloaded=min(transferred, 1000),
+        left=max(0, 1000 - 2 * transferred),
+        address=bytes([203, 0, 113, n + 1]),
+        port=6881 + n,
+        key=n,
+    )
+
+
+def _end(platform: Platform, user: User, torrent: Torrent) -> None:
+    torrent.delete("the end", by=user.id, staff=True, now=NOW)
+    _save(platform, torrent, actor=user.id)

@@ -1,0 +1,141 @@
+"""What stands in the store: exact JSON, ciphertext for what names a person, and nothing once the key is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.exceptions import InvalidTag
+from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
+
+from domain.base import Aggregate
+from runtime.codec import EventMapper, UnknownTopic
+from runtime.facts import FactLog
+from runtime.keyring import ERASED, StoredKeyring
+from runtime.platform import Platform
+from runtime.store import new_id
+from tests.conftest import SECRETS
+from tests.given import ACTOR, event, rows_of
+from tests.runtime.notes import KINDS, Note
+
+
+def save(platform: Platform, author: str) -> Note:
+    note = Note.open(new_id(), author)
+    note.add_line(3)
+    platform.store(ACTOR).save(note)
+    return note
+
+
+def fresh_keyring(platform: Platform) -> StoredKeyring:
+    """As another process has it: with an empty cache."""
+    return StoredKeyring(platform.pool, SECRETS.key_encryption)
+
+
+def test_every_event_comes_back_equal(notes: Platform) -> None:
+    note = Note.open(new_id(), "Ada ✓ \u2028 𝔸")
+    note.add_line(2**31)
+    note.close()
+    before = list(note.pending_events)
+    notes.store(ACTOR).save(note)
+    assert [fact.event for fact in FactLog(notes.history).stream(note.id)] == before
+    assert all(type(a.timestamp) is type(b.timestamp) for a, b in zip(before, before, strict=True))
+
+
+def test_personal_fields_are_ciphertext_in_the_store_and_open_again(notes: Platform) -> None:
+    note = save(notes, "Ada Lovelace")
+    (stored,) = rows_of(notes, "SELECT string_agg(convert_from(data, 'UTF8'), ' ') FROM es.event")[0]
+    assert "Ada" not in stored
+    assert '"~1:' in stored
+    assert notes.history.aggregate(Note, note.id).author == "Ada Lovelace"
+
+
+def test_equal_texts_of_two_people_differ_in_the_store(notes: Platform) -> None:
+    save(notes, "Ada")
+    save(notes, "Ada")
+    rows = rows_of(notes, "SELECT data FROM es.event WHERE version = 1")
+    assert len({bytes(row[0]) for row in rows}) == 2
+
+
+def test_a_destroyed_key_reads_erased_and_history_stays_whole(notes: Platform, owner: psycopg.Connection[Any]) -> None:
+    note, other = save(notes, "Ada"), save(notes, "Bob")
+    before = rows_of(notes, "SELECT position, data FROM es.event ORDER BY position")
+    with notes.pool.connection() as connection:
+        connection.execute(
+            "UPDATE keys.subject SET wrapped_key = NULL, destroyed_at = now() WHERE subject_id = %s", (note.id,)
+        )
+    mapper = EventMapper(KINDS, fresh_keyring(notes))
+    names = {
+        e.originator_id: mapper.to_domain_event(e).author  # type: ignore[attr-defined]
+        for stream in (note.id, other.id)
+        for e in notes.history.types.select_events(stream, limit=1)
+    }
+    assert names == {note.id: ERASED, other.id: "Bob"}
+    assert rows_of(notes, "SELECT position, data FROM es.event ORDER BY position") == before
+    with pytest.raises(RuntimeError, match="destroyed"):
+        fresh_keyring(notes).seal(note.id, "again", "x")
+
+
+def test_ciphertext_moved_to_another_event_does_not_open(notes: Platform) -> None:
+    note, other = save(notes, "Ada"), save(notes, "Bob")
+    codec = notes.history.codec
+    stolen = notes.history.types.select_events(note.id, limit=1)[0]
+    with pytest.raises(InvalidTag):
+        codec.to_domain_event(replace(stolen, originator_id=other.id))
+    assert codec.to_domain_event(stolen).originator_id == note.id
+
+
+def test_a_key_is_made_once_by_many_processes(notes: Platform) -> None:
+    subject = new_id()
+    rings = [fresh_keyring(notes) for _ in range(4)]
+    sealed = [ring.seal(subject, f"text {n}", "c") for n, ring in enumerate(rings)]
+    assert [fresh_keyring(notes).open(subject, text, "c") for text in sealed] == [f"text {n}" for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "version", "error"),
+    [
+        ("note.unknown", b"{}", 1, UnknownTopic),
+        ("builtins:print", b"{}", 1, UnknownTopic),
+        ("note.line_added", b"not json", 1, MapperDeserialisationError),
+        ("note.line_added", b'{"timestamp": "2031-01-01T00:00:00Z"}', 1, MapperDeserialisationError),
+        ("note.line_added", b'{"timestamp": "2031-01-01T00:00:00Z", "number": "7"}', 1, MapperDeserialisationError),
+        ("note.line_added", b"{}", 99, UnknownTopic),
+    ],
+)
+def test_bytes_that_are_no_event_of_ours_are_refused(
+    notes: Platform, topic: str, data: bytes, version: int, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        notes.history.codec.event(topic, new_id(), 1, data, version)
+
+
+class Memo(Aggregate):
+    TOPIC = "memo"
+
+    class Written(Aggregate.Event):
+        TOPIC = "memo.written"
+        class_version = 3
+        text: str
+        words: int
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            state["text"] = state.pop("body")
+
+        @staticmethod
+        def upcast_v2_v3(state: dict[str, Any]) -> None:
+            state["words"] = len(state["text"].split())
+
+
+def test_an_old_schema_is_brought_up_step_by_step(notes: Platform) -> None:
+    mapper = EventMapper([Memo.Written], notes.keyring)
+    old = b'{"timestamp": "2031-01-01T00:00:00Z", "body": "two words"}'
+    read = mapper.event("memo.written", new_id(), 1, old, 1)
+    assert (vars(read)["text"], vars(read)["words"]) == ("two words", 2)
+
+
+def test_stored_bytes_are_plain_json(notes: Platform) -> None:
+    stored: StoredEvent = notes.history.codec.to_stored_event(event(Note.LineAdded, new_id(), 2, number=3))
+    assert stored.state == b'{"timestamp":"2031-01-01T12:00:00Z","number":3}'
