@@ -94,13 +94,14 @@ def get_request(request_id: Id, caller: Member, db: ReadDb) -> RequestDetail:
 def requests(
     db: Connection[Any], state: str | None, category: str | None, before: int | None, limit: int
 ) -> list[RequestShown]:
-    """At most `limit` requests, newest first, opened before that position."""
+    """At most `limit` requests, newest first, opened before that position; subcategories of `category` count too."""
     return (
         db.cursor(row_factory=kwargs_row(_shown))
         .execute(
             f"SELECT {_COLUMNS} FROM {_TABLES} WHERE r.opened_position < %(before)s"
             " AND (%(state)s::text IS NULL OR r.state = %(state)s)"
-            " AND (%(category)s::text IS NULL OR r.category = %(category)s)"
+            " AND (%(category)s::text IS NULL OR r.category = %(category)s"
+            "      OR r.category IN (SELECT slug FROM read.category WHERE parent = %(category)s))"
             " ORDER BY r.opened_position DESC LIMIT %(limit)s",
             {
                 "before": 2**63 - 1 if before is None else before,

@@ -213,6 +213,7 @@ AND (%(tag)s::text IS NULL OR t.torrent_id IN (SELECT g.torrent_id FROM torrent_
 AND (%(free)s::boolean IS NULL OR coalesce(t.free_until > %(now)s, false) = %(free)s)
 AND t.size BETWEEN coalesce(%(min_size)s::bigint, 0) AND coalesce(%(max_size)s::bigint, 9223372036854775807)
 """
+_NEWEST: LiteralString = "ORDER BY t.listed_at DESC LIMIT %(ranked)s"
 
 
 class _Ranked(TorrentItem):
@@ -242,28 +243,25 @@ def _rows(
     way: str, sort: SearchSort, params: dict[str, Any], after: list[Any] | None, db: Connection[Any]
 ) -> list[_Ranked]:
     key, kind = _SORT_KEYS.get(sort, (f"{_WAYS[way].rank}::float8", "float8"))
-    limit = RANKED if sort is SearchSort.RELEVANCE else None
+    among = _NEWEST if sort is SearchSort.RELEVANCE else ""
     with db.cursor(row_factory=class_row(_Ranked)) as cursor:
         cursor.execute(
-            f"WITH torrent AS ({_matching(way)}) SELECT {ITEM}, {key} AS rank {SOURCE}"
+            f"WITH torrent AS ({_matching(way)} {among}) SELECT {ITEM}, {key} AS rank {SOURCE}"
             f" WHERE (%(key)s::{kind} IS NULL OR ({key}, t.torrent_id) < (%(key)s::{kind}, %(id)s::uuid))"
             f" ORDER BY {key} DESC, t.torrent_id DESC LIMIT %(fetch)s",
-            {**params, "ranked": limit, "key": after and after[1], "id": after and after[2]},
+            {**params, "ranked": RANKED, "key": after and after[1], "id": after and after[2]},
             prepare=False,
         )
         return cursor.fetchall()
 
 
 def _matching(way: str) -> LiteralString:
-    """A query for the torrents that match, the newest of them if they are very many."""
-    return (
-        f"SELECT * FROM torrent t WHERE {_WAYS[way].matches} AND {_WANTED} ORDER BY t.listed_at DESC LIMIT %(ranked)s"
-    )
+    return f"SELECT * FROM torrent t WHERE {_WAYS[way].matches} AND {_WANTED}"
 
 
 def _count_by_category(way: str, params: dict[str, Any], db: Connection[Any]) -> dict[str, int]:
     rows = db.execute(
-        f"SELECT t.category, count(*) FROM ({_matching(way)}) t GROUP BY t.category ORDER BY 2 DESC, 1",
+        f"SELECT t.category, count(*) FROM ({_matching(way)} {_NEWEST}) t GROUP BY t.category ORDER BY 2 DESC, 1",
         {**params, "ranked": RANKED},
         prepare=False,
     ).fetchall()

@@ -6,6 +6,7 @@ from importlib.resources import files
 from urllib.parse import urlsplit, urlunsplit
 
 from yoyo import get_backend, read_migrations
+from yoyo.migrations import MigrationList
 
 
 def migrate(owner_url: str) -> int:
@@ -26,8 +27,9 @@ def rollback(owner_url: str, count: int) -> int:
         return len(todo)
 
 
-def _migrations() -> object:
-    return read_migrations(str(files("migrations")))
+def _migrations() -> MigrationList:
+    """The SQL files; yoyo would take the package's own `__init__.py` for one more."""
+    return read_migrations(str(files("migrations"))).filter(lambda migration: migration.id != "__init__")
 
 
 def _yoyo_url(url: str) -> str:

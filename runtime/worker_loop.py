@@ -11,10 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import dramatiq
 import structlog
-from dramatiq.errors import DramatiqError
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
-from redis.exceptions import RedisError
 
 from runtime.follow import Engine, Step
 from runtime.platform import Platform

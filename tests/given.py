@@ -43,7 +43,7 @@ class Given:
         return recordings[-1].notification.id
 
 
-def event(kind: type[Any], stream_id: UUID, version: int = 1, at: datetime = NOON, **fields: Any) -> Any:
+def event(kind: type[Any], stream_id: UUID, version: int = 1, at: datetime = NOON, /, **fields: Any) -> Any:
     """One event, without asking any aggregate."""
     names = {field.name for field in dataclasses.fields(kind)}
     if "originator_topic" in names:

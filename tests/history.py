@@ -38,7 +38,7 @@ def write_history(platform: Platform) -> None:
     for n, user in enumerate(users):
         _session(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
-        _case(platform, user, users[1 - n], torrents[1 - n])
+        _case(platform, user, torrents[1 - n])
     _groups(platform)
     _segments(platform, users, torrents)
     for user, torrent in zip(users, torrents, strict=True):
@@ -119,7 +119,7 @@ def _request(platform: Platform, requester: User, filler: User, torrent: Torrent
         request.reject_fill(requester.id, "not this one", staff=False)
         if accepted:
             request.fill(filler.id, torrent)
-            request.accept(requester.id, staff=False)
+            request.accept(requester.id, torrent, staff=False)
         else:
             request.cancel(requester.id, staff=False)
         payee = _account(platform, AccountKind.BONUS, filler.id) if accepted else bonus
@@ -138,16 +138,17 @@ def _move(
     transfer(source, target, amount, Cause(kind, subject_type, subject_id), entry_id=uuid4())
 
 
-def _case(platform: Platform, reporter: User, moderator: User, torrent: Torrent) -> None:
+def _case(platform: Platform, reporter: User, torrent: Torrent) -> None:
+    moderator_id = uuid4()
     case = Case.open(uuid4(), "torrent", torrent.id, torrent.uploader_id)
     case.file_report(uuid4(), reporter.id, "dupe", "seen before")
-    case.claim(moderator.id)
-    case.comment(moderator.id, "looking")
-    case.decide(moderator.id, Outcome.UPHELD, "it is one")
+    case.claim(moderator_id)
+    case.comment(moderator_id, "looking")
+    case.decide(moderator_id, Outcome.UPHELD, "it is one")
     case.appeal(torrent.uploader_id, "it is not")
-    case.decide(moderator.id, Outcome.DISMISSED, "right")
-    case.close()
-    _save(platform, case, actor=moderator.id)
+    case.decide(moderator_id, Outcome.DISMISSED, "right")
+    case.close(moderator_id)
+    _save(platform, case, actor=moderator_id)
 
 
 def _groups(platform: Platform) -> None:

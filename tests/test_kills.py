@@ -77,9 +77,9 @@ class Trader(Walker):
 class Uploader(Walker):
     """Uploads torrents, reports each, and decides the case."""
 
-    def __init__(self, site: Site, sysop: Api, member: Api, folder: Path) -> None:
+    def __init__(self, site: Site, sysop: Api, judge: Api, member: Api, folder: Path) -> None:
         super().__init__(site)
-        self.sysop, self.member, self.folder = sysop, member, folder
+        self.sysop, self.judge, self.member, self.folder = sysop, judge, member, folder
         self.uploaded: list[str] = []
 
     def step(self) -> None:
@@ -89,7 +89,7 @@ class Uploader(Walker):
         self.uploaded.append(torrent["id"])
         report = {"subject_type": "torrent", "subject_id": torrent["id"], "reason": "dupe", "text": ""}
         case = self.member.post("/reports", report)["case_id"]
-        self.sysop.post(f"/moderation/cases/{case}/decision", {"outcome": "upheld", "reason": "so it is"})
+        self.judge.post(f"/moderation/cases/{case}/decision", {"outcome": "upheld", "reason": "so it is"})
 
 
 class Announcer(Walker):
@@ -109,6 +109,10 @@ class Announcer(Walker):
     def step(self) -> None:
         self.announce("", self.acknowledged + 1000)
         time.sleep(0.01)
+
+    def finish(self) -> None:
+        super().finish()
+        self.http.close()
 
     def announce(self, event: str, uploaded: int | None = None) -> None:
         counter = self.acknowledged if uploaded is None else uploaded
@@ -138,7 +142,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         sysop, members = site.sysop(), [site.register(f"member{n}") for n in range(2)]
         torrent_id = first_torrent(sysop, tmp_path)
         trader = Trader(site, sysop, members[0], torrent_id)
-        uploader = Uploader(site, site.login("sysop"), members[1], tmp_path / "uploads")
+        uploader = Uploader(site, site.login("sysop"), site.sysop("judge"), members[1], tmp_path / "uploads")
         announcers = [Announcer(site, site.login(f"member{n}"), torrent_id, n) for n in range(2)]
         walkers = [trader, uploader, *announcers]
         for walker in walkers:

@@ -74,4 +74,4 @@ def test_every_read_table_has_rows_after_a_full_history(site: Platform) -> None:
     for projection in ALL:
         engine.drain(projection)
     empty = {t.table for projection in ALL for t in verify(site, projection) if t.rows == 0}
-    assert empty <= {"search_dirty", "ledger_open_entry"}, empty
+    assert empty <= {"ledger_open_entry"}, empty

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hmac import compare_digest
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.announce_keys import HALF, KEY_LENGTH, opens, passkey_name, passkey_secret, torrent_mac
+from domain.announce_keys import HALF, KEY_LENGTH, passkey_name, passkey_secret, torrent_mac
 from tracker_edge.protocol.types import PasskeyNotFound
 
 PASSKEY_NOT_FOUND = "Passkey not found"
@@ -49,6 +50,12 @@ class User:
         self.enabled = row.enabled
         self.can_leech = row.can_leech
 
+    def opens(self, mac: bytes, torrent: Torrent) -> bool:
+        """As `announce_keys.opens`, with one of the two MACs made in advance."""
+        one = compare_digest(mac, torrent_mac(self.secret, torrent.id))
+        every = compare_digest(mac, self.general_mac)
+        return one | every
+
 
 class Torrent:
     """What an announce needs to know of its torrent."""
@@ -85,7 +92,7 @@ class Access:
 
     def __init__(self, site_secret: bytes) -> None:
         self.position = (-1, -1)
-        self._decoy = passkey_secret(site_secret, UUID(int=0), 0)
+        self._decoy = User(UserRow(UUID(int=0), 0, False, False, 0), site_secret)
         self._users: dict[bytes, User] = {}  # by passkey
         self._user_by_id: dict[bytes, User] = {}
         self._torrents: dict[bytes, Torrent] = {}  # by 20-byte hash
@@ -105,10 +112,9 @@ class Access:
         The work is the same for keys that are unknown, of the wrong form or another torrent's.
         """
         formed = len(key) == KEY_LENGTH
-        user = self._users.get(key[:HALF]) if formed else None
-        secret = self._decoy if user is None else user.secret
-        opened = opens(key[HALF:], secret, torrent.id) if torrent else True
-        if user is None or not opened:
+        user = self._users.get(key[:HALF], self._decoy) if formed else self._decoy
+        opened = user.opens(key[HALF:], torrent) if torrent else True
+        if user is self._decoy or not opened:
             raise PasskeyNotFound(PASSKEY_NOT_FOUND)
         return user
 

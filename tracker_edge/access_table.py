@@ -64,7 +64,7 @@ class AccessFollower(threading.Thread):
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
                     self._follow(connection)
-            except psycopg.Error as error:
+            except Exception as error:  # a thread that ends would leave the snapshot as it is for ever
                 log.warning("access_unreadable", error=type(error).__name__)
                 self._ending.wait(RETRY_S)
 

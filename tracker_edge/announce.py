@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from domain.announce_keys import HALF, opens
+from domain.announce_keys import HALF
 from domain.announces import Announce, Event, pack, pack_row
 from tracker_edge.access import APPROVED, PASSKEY_NOT_FOUND, Access, Torrent
 from tracker_edge.protocol.types import (
@@ -85,7 +85,8 @@ class Tracker:
         six = len(address) == 16
         peers: bytes | list[Peer]
         first, slots = swarms.draw(swarm, user.id, wanted, six=six, seeder=left == 0)
-        both = six or swarms.has_six(swarm, user.id, peer_id)
+        has_six = swarm.seed6 is not None or swarm.leech6 is not None
+        both = six or (has_six and swarms.has_six(swarm, user.id, peer_id))
         second, more = bytearray(), bytearray()
         if both:
             wanted -= len(slots) >> 2
@@ -131,7 +132,7 @@ class Tracker:
         """
         user = self.access.user(key, None)
         known = [(info_hash, torrent) for info_hash in hashes if (torrent := self.access.torrent(info_hash))]
-        opened = [(info_hash, torrent) for info_hash, torrent in known if opens(key[HALF:], user.secret, torrent.id)]
+        opened = [(info_hash, torrent) for info_hash, torrent in known if user.opens(key[HALF:], torrent)]
         if known and not opened:
             raise PasskeyNotFound(PASSKEY_NOT_FOUND)
         if not user.enabled:

@@ -83,7 +83,7 @@ class Journal:
         self._rotation: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # it names who was where
         self._lock = _locked(directory)
         try:
             self._closed, self._seq, self._size = recover(directory, first_seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -21,13 +22,13 @@ from domain.base import SYSTEM
 from runtime.journal import GENESIS
 from runtime.platform import APP_ROLE, Platform
 from runtime.settings import Edge as EdgeSettings
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 from tracker_edge import restore
 from tracker_edge.access import Access, Changes
 from tracker_edge.access_table import AccessFollower
 from tracker_edge.announce import Tracker, expired_row
 from tracker_edge.http import Server
-from tracker_edge.journal import Journal, JournalFailed
+from tracker_edge.journal import Journal, JournalFailed, JournalInUse
 from tracker_edge.metrics import Tally, publish_state
 from tracker_edge.shipper import Ship, Shipper, into_store
 from tracker_edge.swarms import Gone, Swarms
@@ -36,8 +37,8 @@ log = structlog.get_logger()
 
 BACKLOG = 4096
 #: What SIGTERM leaves for replies under way and for the last shipment; what is not shipped waits in the journal.
-DRAIN_S = 5.0
-SHIP_AT_END_S = 3.0
+DRAIN_S = 4.0
+SHIP_AT_END_S = 2.0
 #: The sweep looks at every peer once in so many seconds.
 SWEEP_S = 60
 MIN_SWEEP = 1000
@@ -109,21 +110,29 @@ class Edge:
         self._has_access = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._uncounted: dict[bytes, int] = {}
 
     async def start(self) -> None:
         """Takes the journal, restores the swarms, loads the access snapshot, listens, in this order.
 
-        Raises `JournalInUse`, `JournalDamaged`, OSError (a port is taken), psycopg.Error.
+        Raises `SettingsError` (a port is taken, another process has the edge's id), `JournalDamaged`, OSError,
+        psycopg.Error.
         """
         settings = self.settings
+        if not self._listeners:
+            self._listeners = await _bound(settings.host, settings.http_port)
         replayed: list[Announce] = []
         first_seq, previous = await asyncio.to_thread(
             self._sources.restore, replayed.append, self._uncounted.__setitem__
         )
-        self.journal = Journal(
-            self._directory, first_seq, hold=settings.acknowledge == "store", on_failure=self._journal_failed
-        )
+        hold = settings.acknowledge == "store"
+        try:
+            self.journal = Journal(self._directory, first_seq, hold=hold, on_failure=self._journal_failed)
+        except JournalInUse:
+            for listener in self._listeners:
+                listener.close()
+            raise SettingsError(f"APP__EDGE__ID: another process runs as {settings.id}") from None
         self.tracker = Tracker(
             self.access,
             self.swarms,
@@ -146,11 +155,11 @@ class Edge:
             self._sources.ship,
             previous,
             interval_s=settings.ship_interval_ms / 1000,
-            at_once=settings.acknowledge == "store",
+            at_once=hold,
         )
         self._tasks = [asyncio.create_task(work) for work in (self._ship(), self._tick())]
-        for address in await _listening(settings.host, settings.http_port):
-            self._servers.append(await loop.create_server(self.server.connection, sock=address, backlog=BACKLOG))
+        for listener in self._listeners:
+            self._servers.append(await loop.create_server(self.server.connection, sock=listener, backlog=BACKLOG))
 
     @property
     def ports(self) -> list[int]:
@@ -248,7 +257,7 @@ class Edge:
 async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], None] = lambda: None) -> int:
     """Runs an edge of the site until SIGTERM or SIGINT; returns the exit code, 1 when its journal failed.
 
-    Raises `JournalInUse`, `JournalDamaged`, OSError when it cannot start; waits for a store that is away.
+    Raises `SettingsError`, `JournalDamaged`, OSError when it cannot start; waits for a store that is away.
     """
     edge = Edge(settings.edge, settings.data_dir / "edge" / settings.edge.id, from_platform(platform))
     ended = asyncio.Event()
@@ -286,21 +295,26 @@ async def _before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bo
     return False
 
 
-async def _listening(hosts: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of each host (separated by commas), IPv4 and IPv6 apart."""
+async def _bound(hosts: str, port: int) -> list[socket.socket]:
+    """A socket for each address of each host (separated by commas), IPv4 and IPv6 apart; raises `SettingsError`."""
     loop = asyncio.get_running_loop()
     wanted = [
         (family, kind, address)
         for host in hosts.split(",")
         for family, kind, _, _, address in await loop.getaddrinfo(host.strip(), port, type=socket.SOCK_STREAM)
     ]
-    found = []
+    found: list[socket.socket] = []
     for family, kind, address in dict.fromkeys(wanted):
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            for one in (*found, listener):
+                one.close()
+            raise SettingsError(f"APP__EDGE__HTTP_PORT: port {port}: {os.strerror(error.errno or 0)}") from None
         found.append(listener)
     return found
 

@@ -20,6 +20,7 @@ from domain.users import User
 from projections.audit import audit
 from projections.bonus import bonus
 from projections.bonus_rules import bonus_rules
+from projections.categories import categories
 from projections.groups import groups
 from projections.moderation import moderation
 from projections.requests import requests
@@ -29,7 +30,7 @@ from runtime.platform import Platform
 from runtime.store import Store, new_id
 from tests.given import projected
 
-READ = (users, groups, bonus, bonus_rules, requests, moderation, audit)
+READ = (users, groups, categories, bonus, bonus_rules, requests, moderation, audit)
 NOW = datetime.now(UTC)
 
 

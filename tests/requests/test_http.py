@@ -175,6 +175,8 @@ def test_lists_filter_and_page(client: Client, members: Members) -> None:
     assert [r["id"] for r in client.get(ada, "/requests", state="open", category="movies-hd").json()["items"]] == [
         ids[2]
     ]
+    assert [r["id"] for r in client.get(ada, "/requests", category="movies").json()["items"]] == [ids[2], ids[0]]
+    assert client.get(ada, "/requests", category="books").json()["items"] == []
     other = client.get(ada, "/requests", limit=2, state="open", cursor=first["next_cursor"])
     assert other.json()["code"] == "bad_cursor"
     assert client.get(ada, "/requests", state="gone").status_code == 422

@@ -44,7 +44,6 @@ FORBIDDEN = [
     "SET SESSION AUTHORIZATION postgres",
     "SET ROLE postgres",
     "SET ROLE pg_write_all_data",
-    "GRANT UPDATE ON es.event TO CURRENT_USER",
     "COPY es.event TO '/tmp/x'",
     "COPY es.event FROM PROGRAM 'true'",
     "SELECT pg_read_file('PG_VERSION')",
@@ -80,6 +79,8 @@ def test_no_statement_of_the_platforms_roles_changes_history(
     passed = []
     with psycopg.connect(as_user(database, role), autocommit=True) as connection:
         assert connection.execute("SELECT current_user, session_user").fetchone() == (role, role)
+        # only a warning from PostgreSQL, and without effect, as the statements below show
+        connection.execute("GRANT UPDATE, DELETE, TRUNCATE ON es.event TO CURRENT_USER")
         for statement in FORBIDDEN:
             try:
                 connection.execute(statement)

@@ -193,7 +193,13 @@ def test_a_stopped_engine_finishes_its_transaction_and_no_more(
 ) -> None:
     monkeypatch.setattr(follow, "BATCH", 1)
     engine = notes.engine()
-    projection = broken(lambda number: engine.stop() is not None if number == 2 else False)
+
+    def stop_at_two(number: int) -> bool:
+        if number == 2:
+            engine.stop()
+        return False
+
+    projection = broken(stop_at_two)
     write(notes, 1, 2, 3)
     assert engine.drain(projection) is Step.MOVED
     assert rows_of(notes, "SELECT number FROM read.note_line ORDER BY position") == [(1,), (2,)]

@@ -118,7 +118,7 @@ def test_what_is_no_message_of_ours_is_rejected_and_the_worker_goes_on(
         broker.enqueue(dramatiq.Message(queue_name=QUEUE, actor_name=ACTOR, args=args, kwargs={}, options={}))
     broker.enqueue(dramatiq.Message(queue_name=QUEUE, actor_name="no_such_actor", args=(), kwargs={}, options={}))
     for number, garbage in enumerate((b"\xff\xfe", b"not json", b"[]", b"{}", b"null", b"7", b'{"actor_name": 1}')):
-        queue.hset(f"dramatiq:{QUEUE}.msgs", f"garbage{number}", garbage)  # type: ignore[arg-type]
+        queue.hset(f"dramatiq:{QUEUE}.msgs", f"garbage{number}", garbage)
         queue.rpush(f"dramatiq:{QUEUE}", f"garbage{number}")
     wait_until(lambda: rejected._value.get() == before + 7, 5)
     write(notes)
@@ -132,7 +132,7 @@ def test_a_burst_of_commands_is_a_message_for_each_follower_not_for_each_command
     wait_until(lambda: queue.llen(f"dramatiq:{QUEUE}") == 2, 3)
     time.sleep(0.1)
     assert queue.llen(f"dramatiq:{QUEUE}") == 2
-    assert 0 < queue.pttl(WAKE_KEY.format("notes")) <= 2000  # type: ignore[operator]
+    assert 0 < queue.pttl(WAKE_KEY.format("notes")) <= 2000
 
 
 def test_only_followers_of_the_topic_are_woken(notes: Platform, queue: Redis) -> None:

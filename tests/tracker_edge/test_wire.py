@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from domain.announces import Event
+from runtime.settings import SettingsError
 from tests.tracker_edge.edges import (
     ANN,
     BOB,
@@ -342,6 +343,18 @@ async def unanswered(port: int, data: bytes) -> bool:
         return await exchange(port, data) == b""
     except ConnectionError:
         return True
+
+
+def test_a_port_or_an_edge_id_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    async def work(edge: Edge, port: int) -> None:
+        with pytest.raises(SettingsError, match=r"^APP__EDGE__HTTP_PORT: port \d+: Address already in use$"):
+            async with running(tmp_path / "other", http_port=port):
+                pass
+        with pytest.raises(SettingsError, match="^APP__EDGE__ID: another process runs as edge-1$"):
+            async with running(tmp_path):
+                pass
+
+    on_edge(tmp_path, work)
 
 
 def test_a_shutdown_answers_what_was_asked(tmp_path: Path) -> None:
