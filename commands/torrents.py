@@ -107,7 +107,7 @@ def upload_torrent(command: UploadForm, caller: Uploader, store: StoreDep) -> Up
 
 
 @router.post("/{torrent_id}/approve")
-def approve(torrent_id: Id, staff: Moderator, store: StoreDep) -> Decided:
+def approve_torrent(torrent_id: Id, staff: Moderator, store: StoreDep) -> Decided:
     """List a torrent that waits in the queue, or that was rejected."""
     torrent = store.edit(Torrent, torrent_id)
     torrent.approve(by=staff.user_id)
@@ -115,7 +115,7 @@ def approve(torrent_id: Id, staff: Moderator, store: StoreDep) -> Decided:
 
 
 @router.post("/{torrent_id}/reject")
-def reject(torrent_id: Id, command: RejectTorrent, staff: Moderator, store: StoreDep) -> Decided:
+def reject_torrent(torrent_id: Id, command: RejectTorrent, staff: Moderator, store: StoreDep) -> Decided:
     """Keep a torrent out of the lists; its uploader sees the reason."""
     torrent = store.edit(Torrent, torrent_id)
     torrent.reject(command.reason)
@@ -123,7 +123,7 @@ def reject(torrent_id: Id, command: RejectTorrent, staff: Moderator, store: Stor
 
 
 @router.delete("/{torrent_id}")
-def delete(torrent_id: Id, command: DeleteTorrent, caller: Member, store: StoreDep, now: Clock) -> Decided:
+def delete_torrent(torrent_id: Id, command: DeleteTorrent, caller: Member, store: StoreDep, now: Clock) -> Decided:
     """Staff delete any torrent, uploaders their own within a day. Its info-hash stays taken."""
     torrent = store.edit(Torrent, torrent_id)
     if not _sees(caller, torrent):

@@ -41,7 +41,9 @@ def natural_id(kind: str, key: str) -> UUID:
 
 
 class Aggregate(BaseAggregate[UUID]):
-    """A consistency boundary: one stream of events, decided one at a time."""
+    """A consistency boundary: one stream of events, decided one at a time. `TOPIC` names it in stored history."""
+
+    TOPIC: ClassVar[str]
 
     class Event(CanMutateAggregate[UUID], DomainEvent):
         """A fact. `SUBJECT` names the field with the id of the person whose data its `Personal` fields are."""

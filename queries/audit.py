@@ -54,7 +54,7 @@ class AuditEntry(BaseModel):
 
 
 @router.get("", dependencies=[fresh("audit", "users")])
-def list_entries(
+def list_audit_entries(
     staff: Auditor,
     db: ReadDb,
     page: PageDep,

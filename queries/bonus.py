@@ -47,13 +47,13 @@ class Posting(BaseModel):
 
 
 @router.get("/me/ledger", dependencies=[fresh("bonus")])
-def own_ledger(caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus") -> Page[Posting]:
+def list_own_ledger(caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus") -> Page[Posting]:
     """The caller's movements, newest first."""
     return _ledger(db, caller.user_id, account, page)
 
 
 @router.get("/{user_id}/ledger", dependencies=[fresh("bonus", "users")])
-def ledger_of(user_id: Id, caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus") -> Page[Posting]:
+def list_ledger(user_id: Id, caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus") -> Page[Posting]:
     """The same of any user, for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")

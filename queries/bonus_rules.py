@@ -30,7 +30,7 @@ class Rule(BaseModel):
 
 
 @router.get("/rules", dependencies=[fresh("bonus_rules")])
-def list_rules(caller: Member, db: ReadDb) -> Page[Rule]:
+def list_bonus_rules(caller: Member, db: ReadDb) -> Page[Rule]:
     """Every rule, in the order in which they apply."""
     return Page(items=rules(db))
 

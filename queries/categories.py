@@ -30,7 +30,7 @@ class Categories(BaseModel):
 
 
 @router.get("", dependencies=[fresh("categories")])
-def categories(caller: Member, db: ReadDb) -> Categories:
+def list_categories(caller: Member, db: ReadDb) -> Categories:
     """All of them; a torrent's `category` is a slug."""
     with db.cursor(row_factory=class_row(CategoryItem)) as cursor:
         cursor.execute(

@@ -27,7 +27,7 @@ class Rooms(BaseModel):
 
 
 @router.get("/rooms", dependencies=[fresh("chat")])
-def rooms(caller: Member, db: ReadDb) -> Rooms:
+def list_rooms(caller: Member, db: ReadDb) -> Rooms:
     """The rooms for the caller's level and below."""
     with db.cursor(row_factory=class_row(RoomItem)) as cursor:
         cursor.execute(

@@ -31,7 +31,7 @@ class Forums(BaseModel):
 
 
 @router.get("", dependencies=[fresh("forums")])
-def forums(caller: Member, db: ReadDb) -> Forums:
+def list_forums(caller: Member, db: ReadDb) -> Forums:
     """The boards for the caller's level and below."""
     with db.cursor(row_factory=class_row(ForumItem)) as cursor:
         cursor.execute(

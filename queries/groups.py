@@ -28,7 +28,7 @@ class GroupItem(BaseModel):
 
 
 @router.get("", dependencies=[fresh("groups")])
-def group_list(caller: Member, db: ReadDb) -> Page[GroupItem]:
+def list_groups(caller: Member, db: ReadDb) -> Page[GroupItem]:
     """Every group, lowest level first."""
     with db.cursor(row_factory=class_row(GroupItem)) as cursor:
         rows = cursor.execute(

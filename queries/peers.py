@@ -46,7 +46,7 @@ class PeerShown(BaseModel):
 
 
 @router.get("/{torrent_id}/peers", dependencies=[fresh("peers", "torrents", "users")])
-def peers_of(torrent_id: Id, caller: Browser, page: PageDep, db: ReadDb) -> Page[PeerShown]:
+def list_peers(torrent_id: Id, caller: Browser, page: PageDep, db: ReadDb) -> Page[PeerShown]:
     """The clients that are in the swarm, seeders first."""
     visible = db.execute(
         f"SELECT FROM torrent t WHERE t.torrent_id = %(id)s AND {VISIBLE}", {**viewer(caller), "id": torrent_id}

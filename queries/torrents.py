@@ -169,7 +169,7 @@ class TorrentFilter(BaseModel):
 
 
 @router.get("", dependencies=[fresh("torrents", "categories")])
-def torrents(
+def list_torrents(
     wanted: Annotated[TorrentFilter, Query()], page: PageDep, caller: Browser, db: ReadDb, now: Clock
 ) -> Page[TorrentItem]:
     """The torrents that the caller may see, newest first unless sorted otherwise."""
@@ -190,7 +190,7 @@ def torrents(
 
 
 @router.get("/{torrent_id}", dependencies=[fresh("torrents", "users")])
-def torrent_detail(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail:
+def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail:
     """One torrent with its files. Deleted ones are shown to staff only."""
     with db.cursor(row_factory=class_row(TorrentDetail)) as cursor:
         cursor.execute(
@@ -212,7 +212,7 @@ def torrent_detail(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail
     response_class=TorrentFileResponse,
     responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def download(
+def download_torrent(
     torrent_id: Id, caller: Browser, db: ReadDb, settings: SettingsDep, secrets: SecretsDep
 ) -> TorrentFileResponse:
     """The .torrent with the caller's own announce key, which opens this torrent only."""

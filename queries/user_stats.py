@@ -67,7 +67,7 @@ class TransferShown(BaseModel):
 
 
 @router.get("/{user_id}/stats", dependencies=[fresh("peers", "users", "bonus")])
-def stats_of(user_id: Id, caller: Member, db: ReadDb) -> UserStats:
+def get_user_stats(user_id: Id, caller: Member, db: ReadDb) -> UserStats:
     """The user's numbers, zeros before the first announce."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
@@ -78,7 +78,7 @@ def stats_of(user_id: Id, caller: Member, db: ReadDb) -> UserStats:
 
 
 @router.get("/{user_id}/stats/transfers", dependencies=[fresh("peers", "users")])
-def transfers_of(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Page[TransferShown]:
+def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Page[TransferShown]:
     """The announces behind the numbers, newest first: their sums are the numbers. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")

@@ -17,7 +17,7 @@ from domain.users import username_key
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb, Requires, SecretsDep, SettingsDep
-from runtime.http.pages import Page, PageDep
+from runtime.http.pages import LIMIT_DEFAULT, Page, PageDep, PageLimit
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
 
@@ -100,7 +100,7 @@ class SessionItem(BaseModel):
 
 
 @router.get("/users/me", dependencies=[fresh("users", "groups", "peers", "bonus")])
-def own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
+def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
     """Everything about the caller's own account."""
     row = _own_row(db, caller.user_id)
     key = announce_key(secrets.site, caller.user_id, row.pop("passkey_no"), None)
@@ -109,7 +109,7 @@ def own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: Secr
 
 
 @router.get("/users/me/sessions")
-def own_sessions(caller: Member, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
+def list_own_sessions(caller: Member, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
     """Where the caller is signed in, newest first."""
     after = page.after("sessions")
     with db.cursor(row_factory=class_row(SessionItem)) as cursor:
@@ -132,7 +132,7 @@ def own_sessions(caller: Member, db: ReadDb, page: PageDep, now: Clock) -> Page[
 
 
 @router.get("/users/{user_id}", dependencies=[fresh("users")])
-def user_detail(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
+def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
     own = user_id == caller.user_id
     if not (own or caller.enabled):
@@ -148,7 +148,7 @@ def user_detail(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
 
 
 @router.get("/users", dependencies=[fresh("users")])
-def user_list(
+def list_users(
     caller: Staff,
     db: ReadDb,
     page: PageDep,
@@ -178,7 +178,7 @@ def search_users(
     caller: Member,
     db: ReadDb,
     q: Annotated[str, Query(min_length=1, max_length=64)],
-    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+    limit: PageLimit = LIMIT_DEFAULT,
 ) -> FoundUsers:
     """Members whose name begins with the words or resembles them, the best first."""
     if not caller.enabled:

@@ -18,6 +18,7 @@ from runtime import health
 from runtime.http.body import StrictRoute
 from runtime.http.deps import PlatformDep
 from runtime.http.middleware import RequestMiddleware
+from runtime.http.openapi import DescribedApi, operation_id
 from runtime.http.problems import install_problems
 from runtime.platform import Platform
 from runtime.settings import Settings
@@ -26,6 +27,24 @@ from runtime.telemetry import configure_logging, metrics_app, serve_metrics
 DESCRIPTION = """Commands answer `id`, `version` and `position`; send the position back as `X-Min-Position` and a query
 waits until it shows what the command did. `Idempotency-Key` (a UUID of yours) makes a repeated command answer as the
 first time. Errors are `application/problem+json` with a stable `code`."""
+
+TAGS = {
+    "auth": "Coming in and going out: registration, sign-in, tokens, the second factor.",
+    "users": "Accounts: one's own, those of others, and what staff do to them.",
+    "user stats": "What users have moved, and the announces that say so.",
+    "groups": "The ladder of groups and what their members may do.",
+    "torrents": "Uploads: sharing, finding, downloading, and what staff decide about them.",
+    "peers": "Who is in a swarm.",
+    "search": "Torrents and users by words, be they mistyped.",
+    "categories": "Where torrents belong.",
+    "requests": "Wishes with a bounty on them.",
+    "bonus": "Points: rules, grants and the ledger.",
+    "moderation": "Reports and the cases that they open.",
+    "audit": "Who did what to which subject, when, and why.",
+    "forums": "The boards.",
+    "chat": "The rooms.",
+    "health": "Whether the site is well; for probes.",
+}
 
 
 def open_platform(settings: Settings) -> Platform:
@@ -36,7 +55,7 @@ def open_platform(settings: Settings) -> Platform:
 def create_app(platform: Platform) -> FastAPI:
     """The application; `platform` is closed by whoever opened it."""
     documented = not platform.settings.production
-    app = FastAPI(
+    app = DescribedApi(
         title="Unified Tracker Platform",
         version="0.1.0",
         description=DESCRIPTION,
@@ -44,6 +63,8 @@ def create_app(platform: Platform) -> FastAPI:
         docs_url="/docs" if documented else None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
     )
     app.state.platform = platform
     app.router.route_class = StrictRoute

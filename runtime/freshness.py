@@ -18,6 +18,10 @@ WAIT_S = 1.0
 FIRST_LOOK_S = 0.005
 LAST_LOOK_S = 0.05
 
+MinPosition = Annotated[
+    WholeNumber | None, Header(description="the `position` of a command, which the answer has to show")
+]
+
 
 class ProjectionBehind(DomainError):
     """What the caller wants to see has not been projected yet."""
@@ -29,7 +33,7 @@ class ProjectionBehind(DomainError):
 def fresh(*projections: str) -> Any:
     """A dependency: the `X-Min-Position` that the caller sends has been reached by all of these projections."""
 
-    async def wait(request: Request, x_min_position: Annotated[WholeNumber | None, Header()] = None) -> None:
+    async def wait(request: Request, x_min_position: MinPosition = None) -> None:
         if x_min_position:
             await _wait(request.app.state.platform, projections, x_min_position)
 

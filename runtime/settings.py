@@ -105,6 +105,7 @@ class Auth(Section):
 class Security(Section):
     site_secret: SecretStr = SecretStr("")  # claims on personal keys, announce keys; "" = generated
     key_encryption_key: SecretStr = SecretStr("")  # wraps every person's data key; "" = generated
+    keep_addresses_days: Positive = 90  # callers' addresses and programs, es.command_context
 
 
 class Registration(Section):

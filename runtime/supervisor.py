@@ -111,7 +111,7 @@ class Supervisor:
     _interruptible: bool = False
 
     def start(self, *parts: Part, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Start parts side by side and wait until all answer; raises `SupervisorError` when one ends or stays silent."""
+        """Start parts side by side and wait for all; raises `SupervisorError` when one ends or stays silent."""
         started = []
         for part in parts:
             started.append(_Running(part, None, time.monotonic()))

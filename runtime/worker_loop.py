@@ -28,8 +28,8 @@ TICK_S = 0.25
 RETRY_HALTED_S = 5.0
 UPKEEP_S = 3600.0
 STOP_S = 4.0
-#: Life of callers' addresses and programs in `es.command_context`.
-KEEP_CONTEXT = timedelta(days=90)
+#: Partitions of the journal are made this many days ahead.
+PARTITIONS_AHEAD = 3
 #: How often a woken runner looks again while another one holds the follower: the holder may have read already.
 TAKEN_LOOKS = 3
 TAKEN_PAUSE_S = 0.01
@@ -147,8 +147,10 @@ class WorkerLoop:
 
     def _maintain(self) -> None:
         now = datetime.now(UTC)
+        keep = timedelta(days=self._platform.settings.security.keep_addresses_days)
         with self._platform.projector_pool.connection() as connection:
-            connection.execute("SELECT es.maintain_command_context(%s, %s)", (now, KEEP_CONTEXT))
+            connection.execute("SELECT es.maintain_command_context(%s, %s)", (now, keep))
+            connection.execute("SELECT journal.maintain_segments(%s, %s)", (now, PARTITIONS_AHEAD))
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)
 

@@ -38,9 +38,12 @@ class Client:
 
     def __init__(self, port: int, torrent: bytes, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.session = lt.session({**SETTINGS, "listen_interfaces": f"127.0.0.1:{port}"})
+        settings: Any = {**SETTINGS, "listen_interfaces": f"127.0.0.1:{port}"}
+        self.session = lt.session(settings)
         params = lt.load_torrent_buffer(torrent)
         params.save_path = str(folder)
+        # An auto-managed torrent would be resumed by the session after it was paused.
+        params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
         self.handle = self.session.add_torrent(params)
         self.messages: list[str] = []
 

@@ -135,6 +135,11 @@ class Site:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_and_wait(self, role: str) -> None:
+        """kill -9, and wait until the supervisor has started another one."""
+        gone = self.kill(role)
+        eventually(lambda: self.pid(role) not in (None, gone), 30, f"{role} is restarted")
+
     def sysop(self, username: str = "sysop") -> Api:
         """Make the first sysop on the machine and log in."""
         made = self.tracker(
@@ -162,7 +167,7 @@ class Site:
 
 
 class Api:
-    """One caller. Every command has an id and is repeated until it is answered; queries wait for the caller's commands."""
+    """One caller. A command has an id and is repeated until it is answered; queries wait for the caller's commands."""
 
     def __init__(self, site: Site) -> None:
         self.site = site

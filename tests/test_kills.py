@@ -150,8 +150,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         for n in range(KILLS):
             time.sleep(chance.uniform(0.2, 1.5))
             role = ROLES[n % len(ROLES)] if n < len(ROLES) else chance.choice(ROLES)
-            gone = site.kill(role)
-            eventually(lambda role=role, gone=gone: site.pid(role) not in (None, gone), 30, f"{role} is restarted")
+            site.kill_and_wait(role)
         for walker in walkers:
             walker.finish()
         check_ledger(sysop, members[0], trader)

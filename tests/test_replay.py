@@ -10,6 +10,7 @@ from projections import ALL
 from runtime.facts import AnyFact, FactLog
 from runtime.follow import Step
 from runtime.platform import Platform
+from runtime.projection import Follower
 from runtime.rebuild import rebuild, verify
 from tests.history import write_history
 
@@ -56,7 +57,8 @@ def test_every_aggregate_loads_from_what_was_stored(site: Platform) -> None:
 @pytest.mark.engine
 def test_every_rebuilt_projection_equals_the_live_one(site: Platform) -> None:
     engine = site.engine()
-    for follower in (*ALL, *POLICIES):
+    followers: tuple[Follower, ...] = (*ALL, *POLICIES)
+    for follower in followers:
         assert engine.drain(follower) is Step.IDLE, follower.name
     for projection in ALL:
         before = verify(site, projection)

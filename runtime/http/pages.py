@@ -13,12 +13,16 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from domain.errors import Malformed
-from runtime.http.types import WholeNumber
+from runtime.http.types import AS_TEXT
 
 T = TypeVar("T")
 
 LIMIT_DEFAULT = 25
 LIMIT_MAX = 100
+
+#: How many rows of a list the caller wants.
+PageLimit = Annotated[int, Field(ge=1, le=LIMIT_MAX), AS_TEXT, Query()]
+
 _MAC_BYTES = 16
 
 
@@ -59,7 +63,7 @@ class PageRequest:
 
 def page_request(
     request: Request,
-    limit: Annotated[WholeNumber, Field(ge=1, le=LIMIT_MAX), Query()] = LIMIT_DEFAULT,
+    limit: PageLimit = LIMIT_DEFAULT,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> PageRequest:
     """The dependency behind `PageDep`."""

@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from domain.base import MAX_COUNT
+
 #: RFC 9562 section 4 in its canonical form: lower case, with hyphens.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 #: RFC 3339 section 5.6 with an upper-case T and an offset.
@@ -117,5 +119,9 @@ ShownPoints = Annotated[
     int, PlainSerializer(lambda thousandths: thousandths / 1000, return_type=float, when_used="json")
 ]
 
-#: A whole number in a path or query string.
-WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**63 - 1)]
+#: Reads a whole number from a path, a query string or a header. It stands behind the bounds, which would otherwise
+#: apply to what it returns and be missing in OpenAPI.
+AS_TEXT = BeforeValidator(_whole)
+
+#: A whole number in a path, a query string or a header.
+WholeNumber = Annotated[int, Field(ge=0, le=MAX_COUNT), AS_TEXT]

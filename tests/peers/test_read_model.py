@@ -168,8 +168,8 @@ def test_the_perk_follows_group_and_permissions(edge: ShippingEdge) -> None:
     facts.facts(
         event(Group.Founded, member, slug="member", name="Member", level=1, permissions=[]),
         event(Group.Founded, vip, slug="vip", name="VIP", level=2, permissions=free),
-        event(User.Registered, ADA, at=at(0), username="ada", email="ada@example.org", group="vip"),
-        event(User.Registered, GRACE, at=at(0), username="grace", email="grace@example.org", group="member"),
+        event(User.Registered, ADA, 1, at(0), username="ada", email="ada@example.org", group="vip"),
+        event(User.Registered, GRACE, 1, at(0), username="grace", email="grace@example.org", group="member"),
         event(User.GroupChanged, ADA, 2, at(10), group="member", reason=""),
         event(Group.PermissionsChanged, member, 2, at(20), permissions=free),
         event(Group.PermissionsChanged, member, 3, at(30), permissions=[]),
