@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 
-from commands.requests import visible_torrent
+from commands.torrents import visible_torrent
 from domain.claims import Claim, claim_id
 from domain.groups import Group, group_id
 from domain.moderation import Case, CaseState, Outcome

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from commands.bonus import account_of, entry_id, in_points
+from commands.torrents import visible_torrent
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.categories import Category, UnknownCategory, category_id
 from domain.permissions import Permission
 from domain.requests import Request, RequestState
-from domain.torrents import Torrent, TorrentState
+from domain.torrents import Torrent
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Member, Requires, StoreDep
 from runtime.http.types import Command, Id, Points
-from runtime.store import NoSuchThing, Receipt, Store, new_id
+from runtime.store import Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1/requests", tags=["requests"], route_class=CommandRoute)
 
@@ -104,15 +104,6 @@ def cancel_request(request_id: Id, caller: Member, store: StoreDep) -> RequestRe
     for number, (account, amount) in enumerate(zip(accounts, refunds.values(), strict=True)):
         transfer(escrow, account, amount, cause, entry_id=entry_id(store, number))
     return _saved(store, request, escrow, *accounts)
-
-
-def visible_torrent(torrent_id: UUID, caller: Caller, store: Store) -> Torrent:
-    """The torrent; raises `NoSuchThing` for one that the caller may not see."""
-    torrent = store.get(Torrent, torrent_id)
-    own = torrent.uploader_id == caller.user_id and torrent.state is not TorrentState.DELETED
-    if not (own or torrent.state is TorrentState.APPROVED or caller.can(Permission.TORRENTS_MODERATE)):
-        raise NoSuchThing("no such torrent")
-    return torrent
 
 
 def _raise_bounty(request: Request, amount: int, caller: Caller, store: Store) -> RequestReceipt:

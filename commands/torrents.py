@@ -126,7 +126,7 @@ def reject_torrent(torrent_id: Id, command: RejectTorrent, staff: Moderator, sto
 def delete_torrent(torrent_id: Id, command: DeleteTorrent, caller: Member, store: StoreDep, now: Clock) -> Decided:
     """Staff delete any torrent, uploaders their own within a day. Its info-hash stays taken."""
     torrent = store.edit(Torrent, torrent_id)
-    if not _sees(caller, torrent):
+    if not sees(caller, torrent):
         raise NoSuchThing("no such torrent")
     staff = caller.can(Permission.TORRENTS_MODERATE)
     torrent.delete(command.reason, by=caller.user_id, staff=staff, now=now)
@@ -162,15 +162,22 @@ def _claim(key: tuple[str, str], torrent_id: UUID, caller: Caller, store: Store)
     if taken is None:
         return Claim.make(claim_id(*key), key[0], torrent_id)
     other = store.find(Torrent, taken.holder_id) if taken.holder_id else None
-    if other is not None and _sees(caller, other):
+    if other is not None and sees(caller, other):
         raise DuplicateTorrent(f"this torrent exists: /torrents/{other.id}")
     raise DuplicateTorrent("this torrent exists")
 
 
-def _sees(caller: Caller, torrent: Torrent) -> bool:
-    if caller.can(Permission.TORRENTS_MODERATE) or torrent.state is TorrentState.APPROVED:
-        return True
-    return torrent.uploader_id == caller.user_id and torrent.state is not TorrentState.DELETED
+def sees(caller: Caller, torrent: Torrent) -> bool:
+    """Whether the torrent is there for this caller."""
+    return torrent.seen_by(caller.user_id, staff=caller.can(Permission.TORRENTS_MODERATE))
+
+
+def visible_torrent(torrent_id: UUID, caller: Caller, store: Store) -> Torrent:
+    """The torrent; raises `NoSuchThing` for one that the caller may not see."""
+    torrent = store.get(Torrent, torrent_id)
+    if not sees(caller, torrent):
+        raise NoSuchThing("no such torrent")
+    return torrent
 
 
 def _stored_form(metainfo: Metainfo) -> bytes:

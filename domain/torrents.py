@@ -165,6 +165,11 @@ class Torrent(Aggregate):
         self.state = TorrentState.PENDING
         self.free_until: datetime | None = None
 
+    def seen_by(self, user_id: UUID, *, staff: bool) -> bool:
+        """Listed torrents are for everybody; others for staff, and for their uploader until they are deleted."""
+        own = self.uploader_id == user_id and self.state is not TorrentState.DELETED
+        return staff or own or self.state is TorrentState.APPROVED
+
     def approve(self, by: UUID) -> None:
         self._must_exist()
         if self.state is TorrentState.APPROVED:

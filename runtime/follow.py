@@ -24,13 +24,16 @@ from runtime.db import writing
 from runtime.facts import AnyFact, FactLog
 from runtime.projection import Follower, Policy, Projection
 from runtime.recorder import Metadata
-from runtime.store import AlreadyDone, History, Store
+from runtime.store import AlreadyDone, History, Store, VersionConflict
 from runtime.telemetry import PROJECTION_EVENTS
 
 #: Facts per transaction: large enough to amortise the commit, small enough to keep each below about 100 ms.
 BATCH = 500
 #: Namespace of the command ids that policies derive from the facts that they answer.
 POLICY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b01")
+
+#: How often a policy decides again when its command meets another one.
+ANSWER_ATTEMPTS = 5
 
 log = structlog.get_logger()
 
@@ -118,10 +121,16 @@ class Engine:
     def _answer(self, policy: Policy, fact: AnyFact) -> None:
         command_id = uuid5(POLICY, f"{policy.name}:{fact.position}")
         metadata = Metadata(command_id, SYSTEM, "policy", fact.correlation_id, fact.event_id)
-        try:
-            policy.apply(fact, Store(self._history, metadata, self._wake))
-        except AlreadyDone:
-            log.info("policy_repeated", policy=policy.name, position=fact.position)
+        for attempts_left in reversed(range(ANSWER_ATTEMPTS)):
+            try:
+                policy.apply(fact, Store(self._history, metadata, self._wake))
+                return
+            except AlreadyDone:
+                log.info("policy_repeated", policy=policy.name, position=fact.position)
+                return
+            except VersionConflict:  # somebody changed the same thing meanwhile: decide again on what it is now
+                if not attempts_left:
+                    raise
 
     def _halt(self, follower: Follower, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))[-4000:]
