@@ -21,6 +21,7 @@ from domain.errors import DomainError
 from projections import ALL
 from runtime import health
 from runtime.api import open_platform
+from runtime.db import ForgetfulServer
 from runtime.embedded import EngineError, Postgres, Valkey
 from runtime.migrate import migrate as apply_migrations
 from runtime.platform import Platform
@@ -49,7 +50,16 @@ class UsageError(Exception):
 
 
 #: What an operator can do something about.
-EXPECTED = (UsageError, SettingsError, SecretsError, EngineError, DomainError, RebuildRunning, RebuildFailed)
+EXPECTED = (
+    UsageError,
+    SettingsError,
+    SecretsError,
+    EngineError,
+    DomainError,
+    ForgetfulServer,
+    RebuildRunning,
+    RebuildFailed,
+)
 
 
 @app.command()

@@ -39,6 +39,19 @@ def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT
     )
 
 
+class ForgetfulServer(Exception):
+    """The server answers commits before they are on disk; `str(error)` is one line."""
+
+
+def refuse_forgetful(pool: ConnectionPool[Connection[Any]]) -> None:
+    """Raises `ForgetfulServer` unless an acknowledged commit survives a crash of this server."""
+    with pool.connection() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            row = connection.execute("SELECT current_setting(%s)", (setting,)).fetchone()
+            if row is None or row[0] == "off":
+                raise ForgetfulServer(f"the PostgreSQL server has {setting} = off: it would lose what it acknowledged")
+
+
 class Writer:
     """What a projection handler writes with; table names resolve to the schema that is being built."""
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from domain.base import Aggregate
-from runtime.db import open_pool
+from runtime.db import open_pool, refuse_forgetful
 from runtime.follow import Engine
 from runtime.keyring import Sealer, StoredKeyring
 from runtime.projection import Follower
@@ -49,6 +49,8 @@ class Platform:
         self.secrets = secrets or ensure(settings)
         self._open = ExitStack()
         self.pool = self._pool(settings.database.url, APP_ROLE, settings.database.max_connections)
+        if settings.production:
+            refuse_forgetful(self.pool)
         self.projector_pool = self._pool(projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS)
         self.keyring = StoredKeyring(self.pool, self.secrets.key_encryption)
         self.history = History(self.pool, kinds, self.keyring)
