@@ -102,7 +102,8 @@ ALTER TABLE es.blob ENABLE ALWAYS TRIGGER append_only;
 -- passes a position that may still commit. No table lock and no NOTIFY, so group commit works.
 CREATE FUNCTION es.append(
   p_command uuid, p_request_sha bytea, p_reply bytea, p_correlation uuid, p_causation uuid, p_actor uuid,
-  p_origin text, p_stream uuid[], p_version int[], p_type int[], p_schema smallint[], p_data bytea[]
+  p_origin text, p_ip inet, p_user_agent text,
+  p_stream uuid[], p_version int[], p_type int[], p_schema smallint[], p_data bytea[]
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   floor bigint;
@@ -120,6 +121,9 @@ BEGIN
   SELECT array_agg(position ORDER BY position) INTO positions FROM appended;
   INSERT INTO es.command (command_id, actor_id, request_sha, reply, first_position, last_position)
   VALUES (p_command, p_actor, p_request_sha, p_reply, positions[1], positions[cardinality(positions)]);
+  IF p_ip IS NOT NULL OR p_user_agent IS NOT NULL THEN
+    INSERT INTO es.command_context (command_id, ip, user_agent) VALUES (p_command, p_ip, p_user_agent);
+  END IF;
   RETURN positions;
 END $$;
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Response
+from pydantic import BaseModel
 
 import commands
 import queries
@@ -78,27 +79,40 @@ def create_app(platform: Platform) -> FastAPI:
     return app
 
 
-def _add_health(app: FastAPI) -> None:
-    @app.get("/health/live", tags=["health"])
-    def live() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
+class Liveness(BaseModel):
+    status: Literal["ok"] = "ok"
 
-    @app.get("/health/ready", tags=["health"])
-    def ready(platform: PlatformDep, response: Response) -> dict[str, Any]:
+
+class Health(BaseModel):
+    """`components` says of each part `ok`, `away`, or which projections are behind."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    components: dict[str, str]
+
+
+def _add_health(app: FastAPI) -> None:
+    away: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "What is away or behind."}}
+
+    @app.get("/health/live", tags=["health"])
+    def get_liveness() -> Liveness:
+        """The process answers."""
+        return Liveness()
+
+    @app.get("/health/ready", tags=["health"], responses=away)
+    def get_readiness(platform: PlatformDep, response: Response) -> Health:
         """503 while the store is away or a projection is far behind."""
         return _report(platform, response)
 
-    @app.get("/health", tags=["health"])
-    def overall(platform: PlatformDep, response: Response) -> dict[str, Any]:
+    @app.get("/health", tags=["health"], responses=away)
+    def get_health(platform: PlatformDep, response: Response) -> Health:
         """Every component."""
         return _report(platform, response)
 
 
-def _report(platform: Platform, response: Response) -> dict[str, Any]:
+def _report(platform: Platform, response: Response) -> Health:
     found = health.report(platform)
     response.status_code = 200 if found.pop("ready") else 503
-    return found
+    return Health(**found)
 
 
 def serve(settings: Settings) -> None:

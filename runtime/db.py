@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, cast
@@ -15,6 +16,25 @@ POOL_TIMEOUT_S = 2.0
 
 class MissingRow(Exception):
     """A projection updated a row that is not there: the read table and the events disagree."""
+
+
+#: A connection that answered within this time is handed out unasked; a server that died meanwhile costs one 503.
+CHECK_AFTER_S = 0.5
+
+
+class PooledConnection(Connection[Any]):
+    """A connection that knows when it was last seen to work."""
+
+    checked_at = 0.0
+
+    @classmethod
+    def check(cls, connection: Connection[Any]) -> None:
+        """Raises an `OperationalError` when the server is gone; asks it at most every `CHECK_AFTER_S`."""
+        assert isinstance(connection, cls)
+        now = time.monotonic()
+        if now - connection.checked_at > CHECK_AFTER_S:
+            connection.execute("")
+            connection.checked_at = now
 
 
 def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT_S) -> ConnectionPool[Connection[Any]]:
@@ -33,7 +53,8 @@ def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT
         timeout=timeout_s,
         open=True,
         configure=configure,
-        check=ConnectionPool.check_connection,
+        connection_class=PooledConnection,
+        check=PooledConnection.check,
         reconnect_timeout=1.0,
         kwargs={"autocommit": True, "connect_timeout": 2},
     )

@@ -75,12 +75,10 @@ class FloorRecorder(ApplicationRecorder):
         beside: Beside | None = kwargs.get("beside")
         try:
             with self._pool.connection() as connection:
-                if beside is None and metadata.ip is None and metadata.user_agent is None:
+                if beside is None:  # one statement, one round trip
                     return self._append(connection.cursor(), stored_events, metadata, kwargs.get("reply", b""))
                 with connection.transaction(), connection.cursor() as cursor:
-                    if beside is not None:
-                        beside(cursor)
-                    _insert_context(cursor, metadata)
+                    beside(cursor)
                     return self._append(cursor, stored_events, metadata, kwargs.get("reply", b""))
         except errors.UniqueViolation as error:
             _raise_conflict(error)
@@ -91,7 +89,7 @@ class FloorRecorder(ApplicationRecorder):
         self, cursor: Cursor[Any], events: Sequence[StoredEvent], metadata: Metadata, reply: bytes
     ) -> Sequence[int]:
         row = cursor.execute(
-            "SELECT es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "SELECT es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 metadata.command_id,
                 metadata.request_sha,
@@ -100,6 +98,8 @@ class FloorRecorder(ApplicationRecorder):
                 metadata.causation_id,
                 metadata.actor_id,
                 metadata.origin,
+                metadata.ip,
+                metadata.user_agent,
                 [e.originator_id for e in events],
                 [e.originator_version for e in events],
                 [self.type_id(e.topic) for e in events],
@@ -188,14 +188,6 @@ class FloorRecorder(ApplicationRecorder):
 
     def _type_filter(self, topics: Sequence[str]) -> list[int] | None:
         return [self.type_id(topic) for topic in topics] or None
-
-
-def _insert_context(cursor: Cursor[Any], metadata: Metadata) -> None:
-    if metadata.ip is not None or metadata.user_agent is not None:
-        cursor.execute(
-            "INSERT INTO es.command_context (command_id, ip, user_agent) VALUES (%s, %s, %s)",
-            (metadata.command_id, metadata.ip, metadata.user_agent),
-        )
 
 
 def _raise_conflict(error: errors.UniqueViolation) -> NoReturn:

@@ -33,6 +33,10 @@ A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R", bound="Receipt")
 
 
+#: Aggregates that a process keeps and fast-forwards, so that a long stream is folded once and not at every command.
+CACHED_AGGREGATES = 5000
+
+
 class NoSuchThing(NotFound):
     """There is no aggregate of that kind with that id."""
 
@@ -84,7 +88,7 @@ class History(Application[UUID]):
         self.keyring = keyring
         self._event_mapper = EventMapper(kinds, keyring)
         self._event_recorder = FloorRecorder(pool, self._event_mapper.schema_version)
-        super().__init__()
+        super().__init__({"AGGREGATE_CACHE_MAXSIZE": str(CACHED_AGGREGATES)})
 
     def construct_mapper(self) -> Mapper[UUID]:
         return self._event_mapper

@@ -248,7 +248,8 @@ def up(
 
 
 def roles(settings: Settings) -> list[Child]:
-    """The API, the worker and the edge, each with these settings in its environment."""
+    """The API, the worker and the edge or edges, each with these settings in its environment."""
+    count = settings.edge.processes
     run = settings.data_dir / "run"
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | settings.environ()
     if settings.telemetry.metrics_enabled:
@@ -257,11 +258,16 @@ def roles(settings: Settings) -> list[Child]:
     def role(name: str, ready: Callable[[], bool] | None, ready_file: Path | None) -> Child:
         return Child(name, [sys.executable, "-m", "runtime.cli", name], env, ready, ready_file)
 
+    def edge(number: int) -> Child:
+        own = env | {f"{PREFIX}EDGE__ID": f"{settings.edge.id}-{number}"}
+        argv = [sys.executable, "-m", "runtime.cli", "edge"]
+        return Child(f"edge-{number}", argv, own, None, run / f"edge-{number}.ready")
+
     health = http_url(_reachable(settings.server.host), settings.server.port) + "/health/ready"
     return [
         role("api", lambda: answers(health), None),
         role("worker", None, run / "worker.ready"),
-        role("edge", None, run / "edge.ready"),
+        *([role("edge", None, run / "edge.ready")] if count == 1 else [edge(number + 1) for number in range(count)]),
     ]
 
 

@@ -53,10 +53,14 @@ PROJECTION_LAG_SECONDS = Gauge(
 PROJECTION_EVENTS = Counter("projection_events_total", "Events read by a projection", ["projection"])
 WAKEUPS = Counter("wakeups_total", "Messages that wake followers, by what became of them", ["outcome"])
 SEARCH_REQUESTS = Counter("search_requests_total", "Searches by the engine that answered", ["engine"])
-ANNOUNCES = Counter("announces_total", "Announces by outcome and address family", ["outcome", "family"])
+ANNOUNCES = Counter("announces_total", "Announces by outcome and address family", ["listener", "outcome", "family"])
 ANNOUNCE_DURATION = Histogram(
-    "announce_duration_seconds", "Time from an announce to its durable answer", buckets=ANNOUNCE_BUCKETS
+    "announce_duration_seconds", "Time from an announce to its durable answer", ["listener"], buckets=ANNOUNCE_BUCKETS
 )
+EDGE_REQUESTS = Counter(
+    "edge_requests_total", "Requests and datagrams by how far they came", ["listener", "family", "stage"]
+)
+DATAGRAMS_DROPPED = Counter("datagrams_dropped_total", "Datagrams left without an answer", ["family", "reason"])
 SCRAPES = Counter("scrapes_total", "Scrapes answered")
 JOURNAL_DEPTH = Gauge("journal_depth_bytes", "Journal not shipped to the store yet", multiprocess_mode="livesum")
 JOURNAL_AGE = Gauge("journal_age_seconds", "Age of the oldest record not shipped yet", multiprocess_mode="livemax")

@@ -1,18 +1,26 @@
-"""The worker process: every projection and policy, and the sender of the search index behind them."""
+"""The worker process: every projection and policy, what time brings about, and the search index behind them."""
 
 from __future__ import annotations
 
 import gc
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from uuid import UUID, uuid5
 
+from commands.bans import expire_ban
 from commands.policies import POLICIES
+from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
+from queries.bans import due_bans
 from runtime.api import open_platform
 from runtime.platform import Platform
+from runtime.schedule import every
 from runtime.settings import Settings
+from runtime.store import AlreadyDone, VersionConflict, unbound_metadata
 from runtime.supervisor import announce_ready
 from runtime.telemetry import configure_logging, serve_metrics
 from runtime.worker_loop import run_worker
@@ -20,6 +28,11 @@ from runtime.worker_loop import run_worker
 #: A batch of facts makes many objects that live until its commit: collecting among them finds nothing and costs a
 #: third of the time (announces projected per second, 12,000 to 17,000).
 GC_THRESHOLD = (100_000, 20, 50)
+#: The API compares a ban's end with the present time; the edge and the read tables are told this often.
+EXPIRE_BANS_S = 1.0
+EXPIRED_AT_ONCE = 500
+#: Namespace of the commands that record a ban's end: one per ban, however many workers look.
+EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b03")
 
 
 def serve(settings: Settings) -> None:
@@ -27,7 +40,7 @@ def serve(settings: Settings) -> None:
     configure_logging(settings, "worker")
     gc.set_threshold(*GC_THRESHOLD)
     stop_metrics = serve_metrics(settings, "worker")
-    with open_platform(settings) as platform, _sending(platform):
+    with open_platform(settings) as platform, _sending(platform), _expiring(platform):
         code = run_worker(platform, (*ALL, *POLICIES), started=announce_ready)
     stop_metrics()
     raise SystemExit(code)
@@ -47,3 +60,17 @@ def _sending(platform: Platform) -> Iterator[None]:
         stop.set()
         if thread:
             thread.join(5)
+
+
+def expire_bans(platform: Platform, now: datetime) -> None:
+    """Record of every ban whose time is over that it is."""
+    with platform.pool.connection() as connection:
+        due = due_bans(connection, now, EXPIRED_AT_ONCE)
+    for ban_id in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(EXPIRY, str(ban_id)))
+        with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+            expire_ban(platform.store(SYSTEM, metadata=metadata), ban_id, now)
+
+
+def _expiring(platform: Platform) -> AbstractContextManager[None]:
+    return every(EXPIRE_BANS_S, "expire_bans", partial(expire_bans, platform))

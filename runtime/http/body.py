@@ -11,8 +11,7 @@ import json
 import math
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from email.message import Message
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
@@ -34,6 +33,9 @@ MAX_JSON_DEPTH = 100
 MAX_FORM_PARTS = 50
 #: Attempts of a command that names no version: load, decide and save again when somebody else was faster.
 ATTEMPTS = 3
+#: RFC 9110 section 8.3.1, without what RFC 2231 adds to parameters: no two readers agree on that.
+_PARAMETER = r"""([!#$%&'+.^_`|~0-9A-Za-z-]{1,40})=("[^"\\\x00-\x1f\x7f-\uffff]{1,100}"|[^\s"\\;,*\x00-\x1f\x7f-\uffff]{1,100})"""
+_CONTENT_TYPE = re.compile(rf"([A-Za-z0-9.+-]{{1,60}}/[A-Za-z0-9.+-]{{1,60}})(?:[ \t]*;[ \t]*{_PARAMETER}){{0,3}}")
 #: Controls other than tab and line ends, and halves of surrogate pairs: never text that somebody typed.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -59,7 +61,7 @@ class MalformedJson(DomainError):
 
 
 class DuplicateKey(Malformed):
-    """An object of the body names one key twice."""
+    """An object of the body names one key twice, or a form one field."""
 
 
 class NumberOutOfRange(Malformed):
@@ -98,16 +100,18 @@ class CommandRoute(StrictRoute):
         handle = _counted(self.name, super().get_route_handler())
         has_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
         has_json = self.body_field is not None and not has_form
+        repeatable = _lists(self.body_field.field_info.annotation) if self.body_field else frozenset()
 
         async def carry_out(request: Request) -> Response:
             body = await request.body()
             parsed = parse_json_body(request, body) if has_json and body else None
-            request.state.request_sha = request_sha(request, body)
+            boundary = content_type(request)[1].get("boundary", "") if has_form else ""
+            request.state.request_sha = request_sha(request, body, boundary)
             for attempt in range(1, ATTEMPTS + 1):
                 buffered = _Buffered(request, body, parsed)
                 try:
                     if has_form:
-                        await check_form(buffered)
+                        await check_form(buffered, repeatable)
                     return await handle(buffered)
                 except VersionConflict:
                     if attempt == ATTEMPTS or "if-match" in request.headers:
@@ -171,11 +175,29 @@ class _Buffered(Request):
         return self._parsed
 
 
-def request_sha(request: Request, body: bytes) -> bytes:
+def _lists(form: Any) -> frozenset[str]:
+    """The fields of a form that may be given more than once."""
+    fields = getattr(form, "model_fields", {})
+    return frozenset(name for name, field in fields.items() if get_origin(field.annotation) is list)
+
+
+def content_type(request: Request) -> tuple[str, dict[str, str]]:
+    """The type in lower case and its parameters; raises `UnsupportedMediaType` for another charset than UTF-8."""
+    given = request.headers.getlist("content-type")
+    if given in ([], [""]):
+        return "", {}
+    found = _CONTENT_TYPE.fullmatch(given[0])
+    if found is None or len(given) > 1:
+        raise UnsupportedMediaType("send one plain Content-Type")
+    pairs = [(name.lower(), value.strip('"')) for name, value in re.findall(_PARAMETER, given[0])]
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs) or parameters.get("charset", "utf-8").lower() != "utf-8":
+        raise UnsupportedMediaType("send UTF-8")
+    return found[1].lower(), parameters
+
+
+def request_sha(request: Request, body: bytes, boundary: str = "") -> bytes:
     """What makes two requests the same one: method, target and body, whatever boundary a form was sent with."""
-    content_type = Message()
-    content_type["content-type"] = request.headers.get("content-type", "")
-    boundary = content_type.get_boundary()
     if boundary:
         body = body.replace(f"--{boundary}".encode(), b"--")
     target = f"{request.method} {request.scope['path']}?".encode() + request.scope["query_string"]
@@ -184,10 +206,7 @@ def request_sha(request: Request, body: bytes) -> bytes:
 
 def parse_json_body(request: Request, body: bytes) -> Any:
     """The parsed body; raises one of the refusals above."""
-    content_type = Message()
-    content_type["content-type"] = request.headers.get("content-type", "text/plain")
-    charset = content_type.get_content_charset("utf-8")
-    if content_type.get_content_type() != "application/json" or charset != "utf-8":
+    if content_type(request)[0] != "application/json":
         raise UnsupportedMediaType("send application/json in UTF-8")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("send the body without content encoding")
@@ -256,10 +275,12 @@ def check_text(text: str, *, returns: bool = False) -> None:
         raise ControlCharacters("a text holds control characters")
 
 
-async def check_form(request: Request) -> None:
-    """Parse the form once (the request keeps it) and check its texts."""
+async def check_form(request: Request, repeatable: frozenset[str] = frozenset()) -> None:
+    """Parse the form once (the request keeps it); check its texts, and that fields but these are given once."""
     form = await request.form(max_files=MAX_FORM_PARTS, max_fields=MAX_FORM_PARTS)
     for name, value in form.multi_items():
+        if name not in repeatable and len(form.getlist(name)) > 1:
+            raise DuplicateKey("the form names one field twice")
         check_text(name)
         if isinstance(value, str):
             check_text(value, returns=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 from uuid import UUID, uuid5
 
 from fastapi import Depends, Header, Request
@@ -16,6 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from psycopg import Connection
 
 from domain.errors import Malformed, NotAllowed
+from runtime import api_keys
 from runtime.freshness import ProjectionBehind
 from runtime.http.types import Id
 from runtime.platform import Platform
@@ -39,13 +40,38 @@ class AccountDisabled(NotAllowed):
     """The caller's account is disabled."""
 
 
+class AccountBanned(NotAllowed):
+    """The caller's account is banned."""
+
+
 class NotPermitted(NotAllowed):
     """The caller's group does not have the permission that this needs."""
 
 
+class Banned(NotAllowed):
+    """A ban takes the permission that this needs from the caller."""
+
+
+class InsufficientScope(NotAllowed):
+    """The API key does not reach this far (RFC 6750 section 3.1)."""
+
+
+class SignInRequired(NotAllowed):
+    """This concerns the security of the account: for who signed in, not for an API key."""
+
+
+#: Who is banned from this is banned from everything.
+LOGIN = "site.login"
+READING = frozenset({"GET", "HEAD"})
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking. `enabled` is false for accounts that are still being validated."""
+    """Who is asking. `permissions` are those of the group without what bans take, which is `banned_from`.
+
+    `enabled` is false for accounts that are still being validated. `session_id` is the key's id for an API key, whose
+    `scopes` are null for a session.
+    """
 
     user_id: UUID
     username: str
@@ -54,12 +80,14 @@ class Caller:
     permissions: frozenset[str]
     session_id: UUID
     enabled: bool
+    banned_from: frozenset[str] = field(default=frozenset())
+    scopes: frozenset[str] | None = None
 
     def can(self, permission: str) -> bool:
         return permission in self.permissions
 
 
-_bearer = HTTPBearer(auto_error=False, description="an access token")
+_bearer = HTTPBearer(auto_error=False, description="an access token, or an API key")
 
 
 def platform(request: Request) -> Platform:
@@ -86,37 +114,92 @@ Clock = Annotated[datetime, Depends(utc_now)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def caller(platform: PlatformDep, now: Clock, bearer: Bearer) -> Caller:
-    """Whoever holds the access token; raises `Unauthenticated`, `AccountDisabled` or `ProjectionBehind`."""
+#: One query says whether the credential `c` is good and what its user may do: a ban holds until its time, whether or
+#: not its end was recorded.
+_ACCOUNT: LiteralString = (
+    "a.username, g.slug, g.level, g.permissions, a.state, ARRAY(SELECT unnest(b.takes) FROM read.ban b"
+    " WHERE b.user_id = c.user_id AND b.state = 'active' AND (b.until IS NULL OR b.until > %(now)s))"
+)
+_OF_USER: LiteralString = (
+    "LEFT JOIN read.account a ON a.user_id = c.user_id LEFT JOIN read.user_group g ON g.slug = a.group_slug"
+)
+
+
+def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) -> Caller:
+    """Whoever holds the access token or the API key.
+
+    Raises `Unauthenticated`, `InsufficientScope`, `AccountDisabled`, `AccountBanned` or `ProjectionBehind`.
+    """
     if bearer is None:
         raise Unauthenticated
+    if bearer.credentials.startswith(api_keys.PREFIX):
+        return _key_holder(platform, bearer.credentials, now, reading=request.method in READING)
     access = platform.tokens.verify(bearer.credentials, now)
     with platform.pool.connection() as connection:
         row = connection.execute(
-            "SELECT a.username, g.slug, g.level, g.permissions, a.state FROM credentials.session s"
-            " LEFT JOIN read.account a ON a.user_id = s.user_id LEFT JOIN read.user_group g ON g.slug = a.group_slug"
-            " WHERE s.session_id = %s AND s.user_id = %s AND s.revoked_at IS NULL AND s.expires_at > %s",
-            (access.session_id, access.user_id, now),
+            f"SELECT {_ACCOUNT} FROM credentials.session c {_OF_USER} WHERE c.session_id = %(session)s"
+            " AND c.user_id = %(user)s AND c.revoked_at IS NULL AND c.expires_at > %(now)s",
+            {"session": access.session_id, "user": access.user_id, "now": now},
             prepare=True,
         ).fetchone()
     if row is None:
         raise Unauthenticated
-    username, group, level, permissions, state = row
+    return _caller(access.user_id, access.session_id, row)
+
+
+def _key_holder(platform: Platform, key: str, now: datetime, *, reading: bool) -> Caller:
+    with platform.pool.connection() as connection:
+        row = connection.execute(
+            f"SELECT {_ACCOUNT}, c.key_id, c.user_id, c.scopes, c.last_used_at FROM credentials.api_key c {_OF_USER}"
+            " WHERE c.key_sha = %(sha)s",
+            {"sha": api_keys.key_sha(key), "now": now},
+            prepare=True,
+        ).fetchone()
+        if row is None:
+            raise Unauthenticated
+        *account, key_id, user_id, scopes, last_used_at = row
+        # Not in the transaction of the query that follows: that one is read-only.
+        if last_used_at is None or last_used_at <= now - api_keys.USE_NOTED_EVERY:
+            api_keys.note_use(connection, key_id, now)
+    found = _caller(user_id, key_id, account, frozenset(scopes))
+    if "write" not in scopes and not reading:
+        raise InsufficientScope("this API key reads only")
+    return found
+
+
+def _caller(user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: frozenset[str] | None = None) -> Caller:
+    username, group, level, granted, state, taken = account
     if username is None or group is None:  # signed in within milliseconds of registering
         raise ProjectionBehind("this account is being prepared, try again")
     if state == "disabled":
         raise AccountDisabled("this account is disabled")
-    return Caller(access.user_id, username, group, level, frozenset(permissions), access.session_id, state == "enabled")
+    if LOGIN in taken:
+        raise AccountBanned("this account is banned")
+    banned_from = frozenset(taken)
+    permissions = frozenset(granted) - banned_from
+    return Caller(user_id, username, group, level, permissions, session_id, state == "enabled", banned_from, scopes)
 
 
 Member = Annotated[Caller, Depends(caller)]
 CallerDep = Member
 
 
+def account_owner(caller: Member) -> Caller:
+    """The caller, who signed in; raises `SignInRequired` for an API key."""
+    if caller.scopes is not None:
+        raise SignInRequired("an API key may not do this: sign in")
+    return caller
+
+
+AccountOwner = Annotated[Caller, Depends(account_owner)]
+
+
 def Requires(permission: str) -> Any:
     """A dependency: the caller, who has this permission; else 403 `not_permitted`."""
 
     def permitted(caller: Member) -> Caller:
+        if permission in caller.banned_from:
+            raise Banned("a ban keeps you from this")
         if not caller.can(permission):
             raise NotPermitted("your group may not do this")
         return caller

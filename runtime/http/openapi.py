@@ -57,6 +57,12 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
+def problem_response(description: str) -> dict[str, Any]:
+    """For the `responses` of a route: a problem that only this one has."""
+    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": description, "content": content}
+
+
 def _describe_problems(document: dict[str, Any]) -> None:
     components = document["components"]
     for replaced in ("HTTPValidationError", "ValidationError"):
@@ -73,8 +79,7 @@ def _describe_problems(document: dict[str, Any]) -> None:
 
 
 def _response(status: int) -> dict[str, Any]:
-    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    described: dict[str, Any] = {"description": PROBLEMS[status], "content": content}
+    described = problem_response(PROBLEMS[status])
     if status == 503:
         described["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return described
