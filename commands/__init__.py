@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from commands.api_keys import router as api_keys
 from commands.auth import router as auth
+from commands.bans import router as bans
 from commands.bonus import router as bonus
 from commands.groups import router as groups
 from commands.moderation import router as moderation
@@ -14,7 +16,9 @@ from commands.users import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth,
+    api_keys,
     users,
+    bans,
     groups,
     torrents,
     bonus,

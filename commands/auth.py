@@ -11,7 +11,9 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import BaseModel, Field
 
+from commands.bans import ban_in_force
 from commands.users import Registered, create_user, must_know_password
+from domain.bans import BanKind
 from domain.base import SYSTEM
 from domain.claims import Claim, personal_claim_id
 from domain.errors import Conflict, Malformed, NotAllowed
@@ -22,7 +24,16 @@ from domain.users import FIRST_GROUP, PASSWORD_MAX, WAITING_GROUP, User, usernam
 from runtime import second_factor
 from runtime.credentials import email_token_user, new_email_token, password_hash, session_started, use_email_token
 from runtime.http.body import CommandRoute
-from runtime.http.deps import AnonymousStore, Caller, Clock, Member, PlatformDep, SecretsDep, SettingsDep, StoreDep
+from runtime.http.deps import (
+    AccountOwner,
+    AnonymousStore,
+    Caller,
+    Clock,
+    PlatformDep,
+    SecretsDep,
+    SettingsDep,
+    StoreDep,
+)
 from runtime.http.types import Command
 from runtime.keyring import Sealer
 from runtime.mail import leave_mail
@@ -185,7 +196,8 @@ def login(command: Login, store: AnonymousStore, platform: PlatformDep, now: Clo
     with store.history.pool.connection() as connection:
         stored = password_hash(connection, user.id if user else NOBODY)
     right = verify_password(stored, command.password)
-    if not right or user is None or not _may_come_in(user, group):
+    banned = ban_in_force(store, user.id if user else NOBODY, BanKind.ACCOUNT, now)
+    if not right or user is None or banned or not _may_come_in(user, group):
         raise WrongCredentials("the name or the password is wrong")
     if user.two_factor and command.totp is None:
         raise TotpRequired("send the code of your second factor as well")
@@ -202,7 +214,8 @@ def refresh(command: Refresh, store: AnonymousStore, platform: PlatformDep, now:
         _end(store, SYSTEM, reused.session_id, "reuse", now)
         raise
     user = store.get(User, pair.user_id)
-    if not _may_come_in(user, store.get(Group, group_id(user.group))):
+    banned = ban_in_force(store, user.id, BanKind.ACCOUNT, now)
+    if banned or not _may_come_in(user, store.get(Group, group_id(user.group))):
         _end(store, SYSTEM, pair.session_id, "disabled", now)
         raise Unauthenticated
     return _signed_in(pair, 0)
@@ -219,7 +232,7 @@ def logout(command: Logout, store: AnonymousStore, now: Clock) -> None:
 
 @router.post("/enable-2fa")
 def enable_two_factor(
-    caller: Member, platform: PlatformDep, store: StoreDep, now: Clock, command: EnableTwoFactor | None = None
+    caller: AccountOwner, platform: PlatformDep, store: StoreDep, now: Clock, command: EnableTwoFactor | None = None
 ) -> TwoFactorSecret:
     """Hand out a secret for an authenticator; the second factor is off until `/verify-2fa` has seen a code of it."""
     _must_be_recent(store, caller, command.password if command else None, now)
@@ -233,7 +246,7 @@ def enable_two_factor(
 
 @router.post("/verify-2fa")
 def verify_two_factor(
-    command: VerifyTwoFactor, caller: Member, store: StoreDep, platform: PlatformDep, now: Clock
+    command: VerifyTwoFactor, caller: AccountOwner, store: StoreDep, platform: PlatformDep, now: Clock
 ) -> RecoveryCodes:
     """Turn the second factor on with a first code. The recovery codes are shown this once."""
     user = store.get(User, caller.user_id)
@@ -252,7 +265,7 @@ def verify_two_factor(
 
 @router.post("/disable-2fa")
 def disable_two_factor(
-    command: DisableTwoFactor, caller: Member, store: StoreDep, platform: PlatformDep, now: Clock
+    command: DisableTwoFactor, caller: AccountOwner, store: StoreDep, platform: PlatformDep, now: Clock
 ) -> Receipt:
     """Turn the second factor off; needs the password and a code, of the authenticator or for recovery."""
     user = store.get(User, caller.user_id)

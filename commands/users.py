@@ -11,7 +11,9 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
+from commands.api_keys import revoked_keys
 from domain.announce_keys import announce_key
+from domain.api_keys import ApiKey
 from domain.claims import Claim, personal_claim_id
 from domain.errors import Conflict, NotAllowed
 from domain.groups import Group, UnknownGroup, group_id
@@ -30,9 +32,10 @@ from domain.users import (
     must_outrank,
     username_key,
 )
+from runtime.api_keys import forget_keys
 from runtime.credentials import living_sessions, password_hash, set_password_hash
 from runtime.http.body import CommandRoute
-from runtime.http.deps import Caller, Clock, Member, Requires, SecretsDep, SettingsDep, StoreDep
+from runtime.http.deps import AccountOwner, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command, Id
 from runtime.passwords import hash_password, verify_password
 from runtime.store import NOBODY, NoSuchThing, Receipt, Store, new_id
@@ -154,7 +157,7 @@ def enable_user(user_id: Id, command: EnableUser, staff: Disabler, store: StoreD
 
 
 @router.post("/me/passkey/reset")
-def reset_passkey(caller: Member, store: StoreDep, settings: SettingsDep, secrets: SecretsDep) -> NewPasskey:
+def reset_passkey(caller: AccountOwner, store: StoreDep, settings: SettingsDep, secrets: SecretsDep) -> NewPasskey:
     """End all of the caller's announce keys. The new one is shown once here, and at any time in `/users/me`."""
     user = store.edit(User, caller.user_id)
     user.reset_passkey()
@@ -164,7 +167,7 @@ def reset_passkey(caller: Member, store: StoreDep, settings: SettingsDep, secret
 
 
 @router.post("/me/password")
-def change_password(command: ChangePassword, caller: Member, store: StoreDep, now: Clock) -> Receipt:
+def change_password(command: ChangePassword, caller: AccountOwner, store: StoreDep, now: Clock) -> Receipt:
     """Replace the caller's password and end all other sessions."""
     user = store.get(User, caller.user_id)
     must_know_password(store, user.id, command.current)
@@ -181,7 +184,7 @@ def change_password(command: ChangePassword, caller: Member, store: StoreDep, no
 
 
 @router.delete("/me/sessions/{session_id}", status_code=204)
-def revoke_session(session_id: Id, caller: Member, store: StoreDep, now: Clock) -> None:
+def revoke_session(session_id: Id, caller: AccountOwner, store: StoreDep, now: Clock) -> None:
     """Sign out one of the caller's sessions."""
     session = store.get(Session, session_id)
     if session.user_id != caller.user_id:
@@ -209,11 +212,22 @@ def ended_sessions(store: Store, user_id: UUID, reason: str, now: datetime, but:
     return sessions
 
 
+def ended_access(store: Store, user_id: UUID, reason: str, now: datetime) -> list[Session | ApiKey]:
+    """Everything that lets the user in, ended for this reason, to be saved beside `end_access`."""
+    return [*ended_sessions(store, user_id, reason, now), *revoked_keys(store, user_id, reason)]
+
+
+def end_access(cursor: Cursor[Any], user_id: UUID, now: datetime) -> None:
+    """From the commit on none of the user's tokens and API keys opens anything."""
+    end_sessions(cursor, user_id, now)
+    forget_keys(cursor, user_id)
+
+
 def _save_and_sign_out(store: Store, user: User, reason: str, now: datetime) -> Receipt:
     def sign_out(cursor: Cursor[Any]) -> None:
-        end_sessions(cursor, user.id, now)
+        end_access(cursor, user.id, now)
 
-    return store.save(user, *ended_sessions(store, user.id, reason, now), beside=sign_out)
+    return store.save(user, *ended_access(store, user.id, reason, now), beside=sign_out)
 
 
 def _end(cursor: Cursor[Any], session_id: UUID, now: datetime) -> None:

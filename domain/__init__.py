@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from domain.api_keys import ApiKey
+from domain.bans import Ban
 from domain.base import Aggregate
 from domain.bonus import Account
 from domain.bonus_rules import BonusRule
@@ -22,6 +24,8 @@ from domain.users import User
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     Account,
+    ApiKey,
+    Ban,
     BonusRule,
     Case,
     Category,

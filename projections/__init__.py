@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from projections.announce_access import announce_access
+from projections.api_keys import api_keys
 from projections.audit import audit
+from projections.bans import bans
 from projections.bonus import bonus
 from projections.bonus_rules import bonus_rules
 from projections.categories import categories
@@ -21,6 +23,8 @@ from runtime.projection import Projection
 ALL: tuple[Projection, ...] = (
     users,
     groups,
+    bans,
+    api_keys,
     announce_access,
     torrents,
     categories,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import LiteralString
 from uuid import UUID
 
+from domain.bans import Ban, BanKind
 from domain.groups import Group
 from domain.permissions import Permission
 from domain.torrents import Torrent, TorrentState
@@ -14,6 +16,12 @@ from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
 announce_access = Projection("announce_access", "announce_user", "announce_group", "announce_torrent")
+
+#: What a user `u` of a group `g` may do.
+_ENABLED: LiteralString = "(u.active AND NOT u.account_banned AND g.can_seed)"
+_CAN_LEECH: LiteralString = "(g.can_leech AND NOT u.download_banned)"
+#: What the edge has to know of a ban: other kinds are none of its business.
+_MARKS: dict[str, LiteralString] = {BanKind.ACCOUNT: "account_banned", BanKind.DOWNLOAD: "download_banned"}
 
 
 @announce_access.on(Group.Founded)
@@ -32,9 +40,9 @@ def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> Non
     )
     # Members whose rights stay as they were stay untouched: the edge reads every changed row.
     db.execute(
-        "UPDATE announce_user u SET enabled = u.active AND g.can_seed, can_leech = g.can_leech, changed_pos = %s"
+        f"UPDATE announce_user u SET enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, changed_pos = %s"
         " FROM announce_group g WHERE g.group_id = %s AND g.slug = u.group_slug"
-        " AND (u.enabled, u.can_leech) IS DISTINCT FROM (u.active AND g.can_seed, g.can_leech)",
+        f" AND (u.enabled, u.can_leech) IS DISTINCT FROM ({_ENABLED}, {_CAN_LEECH})",
         (fact.position, fact.stream_id),
     )
 
@@ -65,6 +73,16 @@ def disabled(fact: Fact[User.Disabled], db: Writer) -> None:
 def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
     db.update("UPDATE announce_user SET active = true WHERE user_id = %s", (fact.stream_id,))
     _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(Ban.Imposed)
+def ban_imposed(fact: Fact[Ban.Imposed], db: Writer) -> None:
+    _mark(fact, True, db)
+
+
+@announce_access.on(Ban.Lifted, Ban.Expired)
+def ban_ended(fact: AnyFact, db: Writer) -> None:
+    _mark(fact, False, db)
 
 
 @announce_access.on(User.PasskeyReset)
@@ -112,10 +130,19 @@ def _rights(permissions: Sequence[str]) -> tuple[bool, bool]:
 
 def _apply_rights(user_id: UUID, position: int, db: Writer) -> None:
     db.update(
-        "UPDATE announce_user u SET enabled = u.active AND g.can_seed, can_leech = g.can_leech, changed_pos = %s"
+        f"UPDATE announce_user u SET enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, changed_pos = %s"
         " FROM announce_group g WHERE g.slug = u.group_slug AND u.user_id = %s",
         (position, user_id),
     )
+
+
+def _mark(fact: AnyFact, banned: bool, db: Writer) -> None:
+    """A user has at most one ban of a kind at a time, so each is a mark that is set or not."""
+    if fact.event.kind not in _MARKS:
+        return
+    mark = _MARKS[fact.event.kind]
+    db.update(f"UPDATE announce_user SET {mark} = %s WHERE user_id = %s", (banned, fact.event.user_id))
+    _apply_rights(fact.event.user_id, fact.position, db)
 
 
 def _change_state(fact: AnyFact, state: TorrentState, reason: str, db: Writer) -> None:

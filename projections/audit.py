@@ -9,6 +9,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from domain.api_keys import ApiKey
+from domain.bans import Ban
 from domain.base import PERSONAL, Aggregate
 from domain.bonus import Account, AccountKind
 from domain.claims import Claim
@@ -44,8 +46,9 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     _begin(fact, Subject(owner, fact.event.owner_id), db)
 
 
-@audit.on(Session.Started)
-def session_started(fact: Fact[Session.Started], db: Writer) -> None:
+@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued)
+def of_a_user(fact: Fact[Session.Started | Ban.Imposed | ApiKey.Issued], db: Writer) -> None:
+    """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)
 
 

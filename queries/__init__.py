@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from queries.api_keys import router as api_keys
 from queries.audit import router as audit
+from queries.bans import router as bans
 from queries.bonus import router as bonus
 from queries.bonus_rules import router as bonus_rules
 from queries.categories import router as categories
@@ -21,7 +23,9 @@ from queries.users import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
     search,
+    api_keys,
     users,
+    bans,
     user_stats,
     groups,
     torrents,

@@ -53,7 +53,9 @@ def list_own_ledger(caller: Member, db: ReadDb, page: PageDep, account: AccountN
 
 
 @router.get("/{user_id}/ledger", dependencies=[fresh("bonus", "users")])
-def list_ledger(user_id: Id, caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus") -> Page[Posting]:
+def list_ledger(
+    user_id: Id, caller: Member, db: ReadDb, page: PageDep, account: AccountName = "bonus"
+) -> Page[Posting]:
     """The same of any user, for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")

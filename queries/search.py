@@ -22,6 +22,7 @@ from queries.torrents import ITEM, SOURCE, Browser, Cursor, Limit, TorrentItem, 
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Clock, ReadDb, SettingsDep
+from runtime.http.openapi import problem_response
 from runtime.http.pages import PageDep, PageRequest
 from runtime.http.types import WholeNumber
 from runtime.search import Hits, MeiliIndex, SearchAway, quoted, standing
@@ -95,7 +96,11 @@ class Suggestions(BaseModel):
     next_cursor: None = None
 
 
-@router.get("/torrents", dependencies=[fresh("torrents", "categories")])
+@router.get(
+    "/torrents",
+    dependencies=[fresh("torrents", "categories")],
+    responses={409: problem_response("The page before came from another engine: search again from the first page.")},
+)
 def search_torrents(
     wanted: Annotated[TorrentSearch, Query()],
     page: PageDep,

@@ -25,7 +25,8 @@ from domain.torrents import TorrentState
 from queries.people import Person
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb, SecretsDep, SettingsDep
+from runtime.http.deps import Banned, Caller, Clock, Member, NotPermitted, ReadDb, SecretsDep, SettingsDep
+from runtime.http.openapi import problem_response
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
 from runtime.store import NoSuchThing
@@ -210,7 +211,10 @@ def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail:
     "/{torrent_id}/download",
     dependencies=[fresh("torrents", "users")],
     response_class=TorrentFileResponse,
-    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
+    responses={
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},
+        410: problem_response("The torrent is deleted."),
+    },
 )
 def download_torrent(
     torrent_id: Id, caller: Browser, db: ReadDb, settings: SettingsDep, secrets: SecretsDep
@@ -219,7 +223,8 @@ def download_torrent(
     name, info, layers, passkey_no = _stored(torrent_id, caller, db)
     key = announce_key(secrets.site, caller.user_id, passkey_no, torrent_id)
     page = f"{settings.server.base_url}/torrents/{torrent_id}"
-    content = personal(info, layers, f"{settings.edge.base_url}/announce/{key}", page)
+    second = f"{settings.edge.udp_url}/announce/{key}" if settings.edge.udp_in_torrents else ""
+    content = personal(info, layers, f"{settings.edge.base_url}/announce/{key}", page, second)
     return TorrentFileResponse(content, headers={"Content-Disposition": content_disposition(f"{name}.torrent")})
 
 
@@ -251,15 +256,17 @@ def content_disposition(file_name: str) -> str:
 def _stored(torrent_id: UUID, caller: Caller, db: Connection[Any]) -> tuple[str, bytes, bytes | None, int]:
     """Title, info dictionary, piece layers, and the number of the caller's passkey."""
     row = db.execute(
-        "SELECT t.name, t.state, b.data, a.passkey_no FROM torrent t"
+        "SELECT t.name, t.state, t.uploader_id, b.data, a.passkey_no FROM torrent t"
         " JOIN es.blob b ON b.sha256 = decode(t.metainfo_sha256, 'hex') JOIN account a ON a.user_id = %(caller)s"
         f" WHERE t.torrent_id = %(id)s AND {VISIBLE}",
         {**viewer(caller), "id": torrent_id},
     ).fetchone()
     if row is None:
         raise NoSuchThing("no such torrent")
-    name, state, data, passkey_no = row
+    name, state, uploader_id, data, passkey_no = row
     if state == TorrentState.DELETED:
         raise TorrentGone("this torrent is deleted")
+    if Permission.LEECH in caller.banned_from and uploader_id != caller.user_id:
+        raise Banned("a ban keeps you from this")
     _, raw = decode_members(bytes(data))
     return name, raw[b"info"], raw.get(b"piece layers"), passkey_no

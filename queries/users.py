@@ -16,7 +16,17 @@ from domain.permissions import Permission
 from domain.users import username_key
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb, Requires, SecretsDep, SettingsDep
+from runtime.http.deps import (
+    AccountOwner,
+    Caller,
+    Clock,
+    Member,
+    NotPermitted,
+    ReadDb,
+    Requires,
+    SecretsDep,
+    SettingsDep,
+)
 from runtime.http.pages import LIMIT_DEFAULT, Page, PageDep, PageLimit
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
@@ -47,7 +57,7 @@ class OwnAccount(BaseModel):
     group: str
     permissions: list[str]
     state: State
-    passkey: str
+    passkey: str | None
     announce_urls: list[str]
     uploaded: int
     downloaded: int
@@ -101,15 +111,18 @@ class SessionItem(BaseModel):
 
 @router.get("/users/me", dependencies=[fresh("users", "groups", "peers", "bonus")])
 def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
-    """Everything about the caller's own account."""
+    """Everything about the caller's own account; an API key is not shown the passkey."""
     row = _own_row(db, caller.user_id)
+    row["permissions"] = [right for right in row["permissions"] if right not in caller.banned_from]
     key = announce_key(secrets.site, caller.user_id, row.pop("passkey_no"), None)
     ratio = round(row["uploaded"] / row["downloaded"], 3) if row["downloaded"] else None
+    if caller.scopes is not None:
+        return OwnAccount(passkey=None, announce_urls=[], ratio=ratio, **row)
     return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
 
 
 @router.get("/users/me/sessions")
-def list_own_sessions(caller: Member, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
+def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
     """Where the caller is signed in, newest first."""
     after = page.after("sessions")
     with db.cursor(row_factory=class_row(SessionItem)) as cursor:

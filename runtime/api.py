@@ -32,6 +32,8 @@ first time. Errors are `application/problem+json` with a stable `code`."""
 TAGS = {
     "auth": "Coming in and going out: registration, sign-in, tokens, the second factor.",
     "users": "Accounts: one's own, those of others, and what staff do to them.",
+    "bans": "What users may not do for a while, and why.",
+    "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",
     "groups": "The ladder of groups and what their members may do.",
     "torrents": "Uploads: sharing, finding, downloading, and what staff decide about them.",

@@ -42,6 +42,8 @@ def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT
 
     def configure(connection: Connection[Any]) -> None:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        # Whatever the server's zone is: the last moments of year 9999 have no date in Python east of Greenwich.
+        connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SET lock_timeout = '5s'")
         connection.execute("SET statement_timeout = '30s'")
         connection.execute("SET idle_in_transaction_session_timeout = '60s'")

@@ -20,7 +20,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from domain.base import Aggregate
+from domain.base import Aggregate, Created
 from domain.errors import Conflict, NotFound
 from runtime.codec import EventMapper
 from runtime.keyring import Keyring
@@ -252,7 +252,12 @@ def new_id() -> UUID:
 
 
 def _project(aggregate: Any, events: Iterable[Any]) -> Any:
-    """The library's projector without its per-event protocol check, which costs most of a replay."""
+    """The library's projector without its per-event protocol check, which costs most of a replay.
+
+    Streams that are logs (of an edge's journal, say) have ids like any other: what they hold is no aggregate.
+    """
     for event in events:
+        if aggregate is None and not isinstance(event, Created):
+            return None
         aggregate = event.mutate(aggregate)
     return aggregate

@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 from psycopg import Cursor
 
 from domain.announces import Announce, Event, encode
+from domain.api_keys import ApiKey, Scope
+from domain.bans import Ban, BanKind, ban_claim_id
 from domain.base import SYSTEM, Aggregate
 from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, transfer
 from domain.claims import Claim
@@ -37,6 +39,8 @@ def write_history(platform: Platform) -> None:
     torrents = [_torrent(platform, user.id, n) for n, user in enumerate(users)]
     for n, user in enumerate(users):
         _session(platform, user)
+        _bans(platform, user)
+        _api_keys(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
         _case(platform, user, torrents[1 - n])
     _groups(platform)
@@ -102,6 +106,29 @@ def _session(platform: Platform, user: User) -> None:
     session = Session.start(uuid4(), user.id)
     session.end("logout")
     _save(platform, session, actor=user.id)
+
+
+def _bans(platform: Platform, user: User) -> None:
+    """One ban is lifted, one expires, one holds."""
+    until = NOW + timedelta(hours=1)
+    for kind in (BanKind.ACCOUNT, BanKind.DOWNLOAD, BanKind.UPLOAD):
+        ban = Ban.impose(uuid4(), user.id, kind, "shared a key", until, now=NOW)
+        claim = Claim.make(ban_claim_id(user.id, kind), "ban", ban.id)
+        if kind is BanKind.ACCOUNT:
+            ban.lift("it was stolen", now=NOW)
+        elif kind is BanKind.DOWNLOAD:
+            ban.expire(now=until)
+        if ban.ended:
+            claim.release()
+        _save(platform, ban, claim)
+
+
+def _api_keys(platform: Platform, user: User) -> None:
+    for name in ("seedbox", "phone"):
+        key = ApiKey.issue(uuid4(), user.id, name, [Scope.READ])
+        if name == "phone":
+            key.revoke("revoked")
+        _save(platform, key, actor=user.id)
 
 
 def _request(platform: Platform, requester: User, filler: User, torrent: Torrent) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from commands.users import ended_sessions
+from commands.users import end_access, ended_access
 from domain.base import Aggregate
 from domain.moderation import Case, Outcome
 from domain.torrents import Torrent, TorrentState
@@ -18,7 +18,6 @@ from runtime.facts import Fact, FactLog
 from runtime.projection import Policy
 from runtime.recorder import Beside
 from runtime.store import Store
-from runtime.tokens import end_sessions
 
 enforce_decisions = Policy("enforce_decisions")
 
@@ -29,7 +28,7 @@ def decided(fact: Fact[Case.Decided], store: Store) -> None:
     torrent, user = _torrent(fact, store), _user(fact, store)
     changed: list[Aggregate] = [aggregate for aggregate in (torrent, user) if aggregate is not None]
     if user is not None and not user.enabled:
-        changed += ended_sessions(store, user.id, "disabled", fact.at)
+        changed += ended_access(store, user.id, "disabled", fact.at)
         store.save(*changed, beside=_signing_out(user.id, fact.at))
     elif changed:
         store.save(*changed)
@@ -67,6 +66,6 @@ def _was_disabled_by(case_id: UUID, user_id: UUID, store: Store) -> bool:
 
 def _signing_out(user_id: UUID, at: datetime) -> Beside:
     def end(cursor: Cursor[Any]) -> None:
-        end_sessions(cursor, user_id, at)
+        end_access(cursor, user_id, at)
 
     return end

@@ -90,9 +90,16 @@ def announce_hashes(metainfo: Metainfo) -> tuple[bytes, ...]:
     return tuple(digest[: v1.SHA1_BYTES] for digest in hashes if digest is not None)
 
 
-def personal(info: bytes, piece_layers: bytes | None, announce_url: str, comment: str) -> bytes:
-    """The .torrent for one user, from `Metainfo.info` and `Metainfo.piece_layers`, both verbatim."""
-    parts = [b"d8:announce", encode(announce_url.encode()), b"7:comment", encode(comment.encode()), b"4:info", info]
+def personal(info: bytes, piece_layers: bytes | None, announce_url: str, comment: str, second_url: str = "") -> bytes:
+    """The .torrent for one user, from `Metainfo.info` and `Metainfo.piece_layers`, both verbatim.
+
+    `second_url` is where clients go while `announce_url` does not answer: a tier of its own (BEP 12), since a private
+    torrent uses one tracker at a time (BEP 27).
+    """
+    parts = [b"d8:announce", encode(announce_url.encode())]
+    if second_url:
+        parts += [b"13:announce-list", encode([[announce_url.encode()], [second_url.encode()]])]
+    parts += [b"7:comment", encode(comment.encode()), b"4:info", info]
     if piece_layers is not None:
         parts += [b"12:piece layers", piece_layers]
     return b"".join([*parts, b"e"])

@@ -34,7 +34,8 @@ MAX_FORM_PARTS = 50
 #: Attempts of a command that names no version: load, decide and save again when somebody else was faster.
 ATTEMPTS = 3
 #: RFC 9110 section 8.3.1, without what RFC 2231 adds to parameters: no two readers agree on that.
-_PARAMETER = r"""([!#$%&'+.^_`|~0-9A-Za-z-]{1,40})=("[^"\\\x00-\x1f\x7f-\uffff]{1,100}"|[^\s"\\;,*\x00-\x1f\x7f-\uffff]{1,100})"""
+_VALUE = r"""("[^"\\\x00-\x1f\x7f-\uffff]{1,100}"|[^\s"\\;,*\x00-\x1f\x7f-\uffff]{1,100})"""
+_PARAMETER = rf"([!#$%&'+.^_`|~0-9A-Za-z-]{{1,40}})={_VALUE}"
 _CONTENT_TYPE = re.compile(rf"([A-Za-z0-9.+-]{{1,60}}/[A-Za-z0-9.+-]{{1,60}})(?:[ \t]*;[ \t]*{_PARAMETER}){{0,3}}")
 #: Controls other than tab and line ends, and halves of surrogate pairs: never text that somebody typed.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, LiteralString
@@ -80,7 +80,7 @@ class Caller:
     permissions: frozenset[str]
     session_id: UUID
     enabled: bool
-    banned_from: frozenset[str] = field(default=frozenset())
+    banned_from: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
 
     def can(self, permission: str) -> bool:
@@ -90,24 +90,29 @@ class Caller:
 _bearer = HTTPBearer(auto_error=False, description="an access token, or an API key")
 
 
-def platform(request: Request) -> Platform:
+# What only looks something up is `async`: a synchronous dependency costs a turn through the thread pool.
+
+
+async def platform(request: Request) -> Platform:
     found: Platform = request.app.state.platform
     return found
 
 
-def settings(request: Request) -> Settings:
-    return platform(request).settings
+PlatformDep = Annotated[Platform, Depends(platform)]
 
 
-def secrets(request: Request) -> Secrets:
-    return platform(request).secrets
+async def settings(platform: PlatformDep) -> Settings:
+    return platform.settings
 
 
-def utc_now() -> datetime:
+async def secrets(platform: PlatformDep) -> Secrets:
+    return platform.secrets
+
+
+async def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-PlatformDep = Annotated[Platform, Depends(platform)]
 SettingsDep = Annotated[Settings, Depends(settings)]
 SecretsDep = Annotated[Secrets, Depends(secrets)]
 Clock = Annotated[datetime, Depends(utc_now)]
@@ -184,7 +189,7 @@ Member = Annotated[Caller, Depends(caller)]
 CallerDep = Member
 
 
-def account_owner(caller: Member) -> Caller:
+async def account_owner(caller: Member) -> Caller:
     """The caller, who signed in; raises `SignInRequired` for an API key."""
     if caller.scopes is not None:
         raise SignInRequired("an API key may not do this: sign in")
@@ -197,7 +202,7 @@ AccountOwner = Annotated[Caller, Depends(account_owner)]
 def Requires(permission: str) -> Any:
     """A dependency: the caller, who has this permission; else 403 `not_permitted`."""
 
-    def permitted(caller: Member) -> Caller:
+    async def permitted(caller: Member) -> Caller:
         if permission in caller.banned_from:
             raise Banned("a ban keeps you from this")
         if not caller.can(permission):
@@ -216,7 +221,7 @@ class CommandHeaders:
     user_agent: str | None
 
 
-def command_headers(
+async def command_headers(
     idempotency_key: Annotated[Id | None, Header(description="a repeat gets the first answer")] = None,
     if_match: Annotated[str | None, Header(description="the version that the caller looks at")] = None,
     user_agent: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -253,7 +258,7 @@ def _store(request: Request, platform: Platform, headers: CommandHeaders, actor_
         # Bodies hold passwords, and a plain hash of one would let its reader try passwords at full speed.
         request_sha=hmac.digest(platform.site_key("request hashes"), request.state.request_sha, "sha256"),
         ip=_address(request),
-        user_agent=headers.user_agent and headers.user_agent[:USER_AGENT_MAX],
+        user_agent=headers.user_agent and headers.user_agent[:USER_AGENT_MAX].replace("\0", ""),
     )
     if key is not None and (reply := platform.history.reply(metadata)) is not None:
         raise AlreadyDone(reply)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.http.body import BodyTooLarge
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 
 #: A .torrent file of 10 MiB with the form around it.
 MAX_BODY_BYTES = 12 * 2**20
+
+#: What logs and metrics say of a request that was cut short; no answer ever carries it.
+CLIENT_GONE = 499
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
 #: RFC 9110 section 7.2: a name or an address literal, and a port; user data and paths have no place in it.
@@ -108,6 +112,8 @@ class _Exchange:
                 await problem(self._request_id, *refusal)(self._scope, receive, self._answer)
             else:
                 await app(self._scope, receive, self._answer)
+        except ClientDisconnect:  # in the middle of its own request: nobody is there to be answered
+            self._status = self._status or CLIENT_GONE
         except Exception:
             log.exception("internal_error", request_id=self._request_id, route=self._route)
             if self._status:

@@ -61,7 +61,7 @@ class PageRequest:
         return Page(items=items, next_cursor=_seal(self._key, query, keys(items[-1])) if more else None)
 
 
-def page_request(
+async def page_request(
     request: Request,
     limit: PageLimit = LIMIT_DEFAULT,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,

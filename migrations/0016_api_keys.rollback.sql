@@ -1,0 +1,2 @@
+DROP TABLE read.api_key;
+DROP TABLE credentials.api_key;
