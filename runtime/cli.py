@@ -23,6 +23,9 @@ from runtime import health
 from runtime.api import open_platform
 from runtime.db import ForgetfulServer
 from runtime.embedded import EngineError, Postgres, Valkey
+from runtime.journal import BrokenChain
+from runtime.journal_archive import ArchiveRefused
+from runtime.journal_cli import journal_commands
 from runtime.migrate import migrate as apply_migrations
 from runtime.platform import Platform
 from runtime.projection import Projection
@@ -59,6 +62,8 @@ EXPECTED = (
     ForgetfulServer,
     RebuildRunning,
     RebuildFailed,
+    ArchiveRefused,
+    BrokenChain,
 )
 
 
@@ -200,6 +205,9 @@ def _attached(settings: Settings) -> Settings:
 def _platform() -> Iterator[Platform]:
     with open_platform(_attached(load())) as platform:
         yield platform
+
+
+app.add_typer(journal_commands(_platform), name="journal")
 
 
 def _chosen(names: list[str] | None, all_: bool) -> list[Projection]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from psycopg import ProgrammingError
@@ -60,6 +61,7 @@ def _conninfo(url: str) -> str:
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 = `tracker up` takes a free one
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 WebUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")]
+UdpUrl = Annotated[str, Field(pattern=r"^(udp://[^\s/]+:\d{1,5}/?)?$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^(postgres(ql)?://\S+)?$"), AfterValidator(_conninfo)]
 RedisUrl = Annotated[str, Field(pattern=r"^((rediss?|unix)://\S+)?$")]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)]
@@ -119,20 +121,35 @@ class Edge(Section):
     http_port: Port = 6969
     udp_port: Port = 6969
     public_url: WebUrl = ""  # "" = http://host:http_port
+    public_udp_url: UdpUrl = ""  # "" = udp:// with the host of the HTTP URL and udp_port
+    udp_in_torrents: bool = False  # the .torrent names the UDP tracker too, second (BEP 12)
     interval_s: Positive = 1800
     min_interval_s: Positive = 900
     numwant_max: Positive = 50
     peer_ttl_s: Positive = 7200
     ship_interval_ms: Positive = 200
     acknowledge: Literal["journal", "store"] = "journal"
+    journal_keep_days: Positive = 30  # in the store; `tracker journal archive` moves older days into files
     processes: Annotated[int, Field(ge=1, le=64)] = 1  # of `tracker up` on one machine: id-1, id-2 … when above 1
     allow_private_addresses: bool = True
     trusted_proxies: Networks = ()
+    proxy_protocol: bool = False  # connections of trusted proxies begin with a PROXY protocol header, version 2
+
+    @property
+    def hosts(self) -> list[str]:
+        """`host` is a list separated by commas; URLs name its first."""
+        return [host.strip() for host in self.host.split(",")]
 
     @property
     def base_url(self) -> str:
         """Where clients find the tracker over HTTP, without a slash at the end."""
-        return self.public_url.rstrip("/") or http_url(self.host, self.http_port)
+        return self.public_url.rstrip("/") or http_url(self.hosts[0], self.http_port)
+
+    @property
+    def udp_url(self) -> str:
+        """Where clients find the tracker over UDP, without a slash at the end."""
+        host = urlsplit(self.base_url).hostname or self.hosts[0]
+        return self.public_udp_url.rstrip("/") or http_url(host, self.udp_port).replace("http:", "udp:", 1)
 
 
 class Telemetry(Section):
@@ -199,6 +216,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             yield path, f"shorter than {MIN_SECRET_BYTES} bytes"
     if settings.edge.min_interval_s > settings.edge.interval_s:
         yield "edge.min_interval_s", "longer than APP__EDGE__INTERVAL_S"
+    if settings.edge.proxy_protocol and not settings.edge.trusted_proxies:
+        yield "edge.proxy_protocol", "means nothing without APP__EDGE__TRUSTED_PROXIES"
     if settings.edge.peer_ttl_s <= settings.edge.interval_s:
         yield "edge.peer_ttl_s", "must be longer than APP__EDGE__INTERVAL_S, or peers vanish between announces"
 

@@ -293,8 +293,10 @@ def check_ports(settings: Settings) -> Settings:
             return int(held.enter_context(_bound(name, host, wanted, kind)).getsockname()[1])
 
         api = port("SERVER__PORT", server.host, server.port)
-        http_port = port("EDGE__HTTP_PORT", edge.host, edge.http_port)
-        udp_port = port("EDGE__UDP_PORT", edge.host, edge.udp_port, socket.SOCK_DGRAM)
+        http_port, udp_port = edge.http_port, edge.udp_port
+        for host in edge.hosts:
+            http_port = port("EDGE__HTTP_PORT", host, http_port)
+            udp_port = port("EDGE__UDP_PORT", host, udp_port, socket.SOCK_DGRAM)
         metrics = telemetry.metrics_port
         if telemetry.metrics_enabled:
             metrics = port("TELEMETRY__METRICS_PORT", telemetry.metrics_host, metrics)
@@ -314,6 +316,8 @@ def _bound(name: str, host: str, port: int, kind: socket.SocketKind) -> socket.s
             bound = stack.enter_context(socket.socket(family, kind))
             if kind == socket.SOCK_STREAM:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is free
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has sockets of its own
             bound.bind(address)
             if kind == socket.SOCK_STREAM:
                 bound.listen(1)
@@ -363,7 +367,7 @@ def _forget_metrics(pid: int, directory: Path) -> None:
 def _addresses(settings: Settings) -> Iterator[str]:
     edge, telemetry = settings.edge, settings.telemetry
     yield f"API      {settings.server.base_url}"
-    yield f"tracker  {edge.base_url}/announce  udp://{edge.host}:{edge.udp_port}"
+    yield f"tracker  {edge.base_url}/announce  {edge.udp_url}"
     if telemetry.metrics_enabled:
         yield f"metrics  {http_url(telemetry.metrics_host, telemetry.metrics_port)}/metrics"
     yield f"state    {settings.data_dir}"

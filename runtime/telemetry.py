@@ -64,8 +64,8 @@ DATAGRAMS_DROPPED = Counter("datagrams_dropped_total", "Datagrams left without a
 SCRAPES = Counter("scrapes_total", "Scrapes answered")
 JOURNAL_DEPTH = Gauge("journal_depth_bytes", "Journal not shipped to the store yet", multiprocess_mode="livesum")
 JOURNAL_AGE = Gauge("journal_age_seconds", "Age of the oldest record not shipped yet", multiprocess_mode="livemax")
-PEERS = Gauge("peers", "Peers in the swarms of this edge", multiprocess_mode="livesum")
-SWARMS = Gauge("swarms", "Swarms with at least one peer", multiprocess_mode="livesum")
+PEERS = Gauge("peers", "Peers in the swarms; each edge knows all", multiprocess_mode="livemax")
+SWARMS = Gauge("swarms", "Swarms with at least one peer", multiprocess_mode="livemax")
 DB_POOL = Gauge(
     "db_pool_connections", "Connections to PostgreSQL by what they do", ["state"], multiprocess_mode="livesum"
 )

@@ -118,6 +118,13 @@ class Access:
             raise PasskeyNotFound(PASSKEY_NOT_FOUND)
         return user
 
+    def admits(self, user_id: bytes, torrent_id: bytes, left: int) -> bool:
+        """Whether a peer of the user may be in the torrent's swarm; one whom nobody knows yet may."""
+        user, torrent = self._user_by_id.get(user_id), self._torrent_by_id.get(torrent_id)
+        if torrent is not None and torrent.state != APPROVED:
+            return False
+        return user is None or (user.enabled and (left == 0 or user.can_leech))
+
     def apply(self, changes: Changes) -> Leaving:
         """Takes the changes over; returns whose peers have to leave."""
         if changes.whole:

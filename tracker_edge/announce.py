@@ -8,6 +8,8 @@ from typing import NamedTuple
 from domain.announce_keys import HALF
 from domain.announces import Announce, Event, pack, pack_row
 from tracker_edge.access import APPROVED, PASSKEY_NOT_FOUND, Access, Torrent
+from tracker_edge.others import Latest
+from tracker_edge.protocol.compact import may_hand_out
 from tracker_edge.protocol.types import (
     DEFAULT_NUMWANT,
     AccountDisabled,
@@ -53,6 +55,7 @@ class Tracker:
         self._interval_s = interval_s
         self.min_interval_s = min_interval_s
         self._early_s = min_interval_s - EARLY_SLACK_S
+        self.latest: Latest | None = None  # kept while there are other edges
         self._numwant_max = numwant_max
         self._numwant = min(DEFAULT_NUMWANT, numwant_max)
 
@@ -78,6 +81,8 @@ class Tracker:
         swarms = self.swarms
         swarm = swarms.swarm(torrent.id)
         ago = swarms.announce(swarm, user.id, peer_id, event, left, address, port, now_s)
+        if self.latest is not None:
+            self.latest.note(torrent.id + user.id + peer_id, event, now_us)
         early = ago is not None and ago < self._early_s and event == Event.REGULAR
         wanted = self._numwant if numwant < 0 else min(numwant, self._numwant_max)
         if early or event == Event.STOPPED:
@@ -106,6 +111,8 @@ class Tracker:
             peers,
             peers6,
             EARLY if early else None,
+            # BEP 24, once a session: a client that is told 127.0.0.1 by its tracker learns nothing.
+            address if event == Event.STARTED and may_hand_out(address, allow_private=False) else None,
         )
         return Answer(
             reply,
@@ -138,6 +145,13 @@ class Tracker:
         if not user.enabled:
             raise AccountDisabled("Account is disabled")
         return {h: self.swarms.counts(torrent.id) for h, torrent in opened if torrent.state == APPROVED}
+
+    def counts(self, hashes: Sequence[bytes]) -> list[Counts]:
+        """The numbers of each torrent in the order asked, for everybody; unknown and closed ones read alike: zeros."""
+        nothing = Counts(0, 0, 0, 0)
+        known = {h: torrent for h in set(hashes) if (torrent := self.access.torrent(h)) and torrent.state == APPROVED}
+        found = {h: self.swarms.counts(torrent.id) for h, torrent in known.items()}
+        return [found.get(h, nothing) for h in hashes]
 
 
 def expired_row(gone: Gone, now_us: int) -> bytes:

@@ -11,8 +11,8 @@ from typing import cast
 from tracker_edge.announce import Tracker
 from tracker_edge.journal import Journal
 from tracker_edge.metrics import Tally
-from tracker_edge.protocol import bencode, query
-from tracker_edge.protocol.compact import packed
+from tracker_edge.protocol import bencode, proxy, query
+from tracker_edge.protocol.compact import packed, unmapped
 from tracker_edge.protocol.http import Refusal, Request, RequestReader, error_response, response
 from tracker_edge.protocol.types import TRANSIENT_INTERVAL_S, NotAClient, Refused
 
@@ -29,6 +29,11 @@ _NOT_FOUND = b"Nothing to see here"
 _ONLY_GET = b"Only GET"
 
 
+def wall_us() -> int:
+    """UTC microseconds by the machine's clock."""
+    return time.time_ns() // 1000
+
+
 class Server:
     """What all connections share. `deliver` order, clock and limits live here; `now_s` ticks once a second."""
 
@@ -39,8 +44,9 @@ class Server:
         tally: Tally,
         *,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
+        proxy_protocol: bool = False,
         max_connections: int = 8192,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        now_us: Callable[[], int] = wall_us,
         now_s: Callable[[], int] = lambda: int(time.monotonic()) + 1_000_000,
     ) -> None:
         self.tracker = tracker
@@ -48,6 +54,7 @@ class Server:
         self.tally = tally
         self.connections: set[Connection] = set()
         self.max_connections = max_connections
+        self.proxy_protocol = proxy_protocol
         self.draining = False
         self._proxies = tuple(trusted_proxies)
         self._clock_us = now_us
@@ -70,6 +77,10 @@ class Server:
         """UTC microseconds that never go back: a clock that is set back must not make announces out of order."""
         self._last_us = max(self._clock_us(), self._last_us)
         return self._last_us
+
+    def continue_after(self, last_us: int) -> None:
+        """The journal has records up to this time: none of this process may come before them."""
+        self._last_us = max(self._last_us, last_us)
 
     def is_proxy(self, address: bytes) -> bool:
         ip = ip_address(address)
@@ -97,7 +108,7 @@ class Server:
         path, _, text = request.target.partition(b"?")
         if b"#" in request.target:
             path, _, text = request.target.partition(b"#")[0].partition(b"?")
-        action, key = route(path)
+        action, key = query.route(path)
         if action is None:
             connection.reply(error_response(404, _NOT_FOUND, close=request.close))
             return
@@ -118,11 +129,14 @@ class Server:
     def _announce(
         self, text: bytes, key: bytes | None, address: bytes, request: Request, connection: Connection
     ) -> None:
+        six = len(address) == 16
+        self.tally.received[six] += 1
         asked, parameters = query.announce(text)
+        self.tally.parsed[six] += 1
         if key is None:
             key = parameters.get(b"passkey", b"")
         reply, row = self.tracker.announce(asked, key, address, self.now_us(), self.now_s)
-        self.tally.announces["accepted", "ipv6" if len(address) == 16 else "ipv4"] += 1
+        self.tally.announces["accepted", "ipv6" if six else "ipv4"] += 1
         self._answered += 1
         if self._answered % SAMPLE == 0:
             connection.timed.append(time.monotonic())
@@ -137,32 +151,21 @@ class Server:
         return bencode.scrape_reply(self.tracker.scrape(hashes, key), self.tracker.min_interval_s)
 
 
-def route(path: bytes) -> tuple[bytes | None, bytes | None]:
-    """`announce` or `scrape` (None: no such path), and the key in the path (None: it is a parameter).
-
-    /announce/KEY, /KEY/announce, /tracker/announce?passkey=KEY; each survives BEP 48's rewriting to scrape.
-    """
-    parts = path.split(b"/")
-    if len(parts) == 3:
-        _, first, last = parts
-        if last in _ACTIONS:
-            if first == b"tracker":
-                return last, None
-            return (last, first) if first else (None, None)
-        if first in _ACTIONS and last not in (b".", b".."):
-            return first, last
-    elif len(parts) == 2 and parts[1] in _ACTIONS:
-        return parts[1], None
-    return None, None
-
-
-_ACTIONS = frozenset({b"announce", b"scrape"})
-
-
 class Connection(asyncio.Protocol):
     """One client's connection; replies leave in the order of the requests."""
 
-    __slots__ = ("address", "closing", "deadline_s", "proxied", "reader", "server", "timed", "transport", "waiting")
+    __slots__ = (
+        "address",
+        "closing",
+        "deadline_s",
+        "preface",
+        "proxied",
+        "reader",
+        "server",
+        "timed",
+        "transport",
+        "waiting",
+    )
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -170,6 +173,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.address = bytes(4)
         self.proxied = False
+        self.preface: bytes | None = None  # what has been read of the PROXY header that must come first
         self.waiting = 0  # replies that wait for the journal
         self.closing = False
         self.timed: list[float] = []
@@ -179,7 +183,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         server = self.server
         peer = self.transport.get_extra_info("peername")
-        if server.draining or len(server.connections) >= server.max_connections or not peer:
+        if len(server.connections) >= server.max_connections or not peer:
             body = bencode.failure(b"The tracker is busy", TRANSIENT_INTERVAL_S)
             self.transport.write(error_response(503, body, close=True, fields=b"Retry-After: 300\r\n"))
             self.transport.close()
@@ -187,6 +191,8 @@ class Connection(asyncio.Protocol):
             return
         self.address = packed(peer[0])
         self.proxied = server.is_proxy(self.address)
+        if self.proxied and server.proxy_protocol:
+            self.preface = b""
         server.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -196,10 +202,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
+        if self.preface is not None:
+            data = self._after_preface(self.preface + data)
+            if not data:
+                return
         reader = self.reader
         half_before = reader.waiting
         for request in reader.feed(data):
             if type(request) is Request:
+                if self.server.draining:
+                    request = request._replace(close=True)
                 self.closing = request.close
                 self.server.answer(request, self)
             else:
@@ -212,6 +224,22 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif self.waiting > MAX_WAITING:
             self.transport.pause_reading()
+
+    def _after_preface(self, data: bytes) -> bytes:
+        """Takes the client's address from the PROXY header; returns what follows it, nothing while it is not whole."""
+        try:
+            header = proxy.read(data)
+        except proxy.Malformed:
+            self.abandon()
+            return b""
+        if header is None:
+            self.preface = data
+            return b""
+        self.preface = None
+        if header.address is not None:
+            self.address = unmapped(header.address)
+            self.proxied = self.server.is_proxy(self.address)
+        return data[header.size :]
 
     def eof_received(self) -> bool:
         """A client that has said its last may still be told what it asked."""
@@ -239,6 +267,7 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         transport.write(reply)
+        self.server.tally.replied[len(self.address) == 16] += 1
         if self.timed and not self.waiting:
             self.server.tally.durations.append(time.monotonic() - self.timed[-1])
             self.timed.clear()

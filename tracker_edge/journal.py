@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -103,6 +104,11 @@ class Journal:
         return sorted(self._closed)
 
     @property
+    def open_seq(self) -> int:
+        """The number of the file that is being written: nothing of it has been shipped."""
+        return self._seq
+
+    @property
     def depth_bytes(self) -> int:
         """Bytes that only this machine has."""
         return sum(self._closed.values()) + self._size
@@ -142,7 +148,8 @@ class Journal:
             rotation = self._rotation = asyncio.get_running_loop().create_future()
             if not self._busy:
                 self._rotate()
-        await rotation
+        # Who waits may be cancelled, at a shutdown for one; the rotation goes on, and others wait for it too.
+        await asyncio.shield(rotation)
 
     async def settled(self) -> None:
         """Waits until nothing waits for the disk."""
@@ -254,6 +261,37 @@ class Journal:
             self.fail(error or JournalFailed("the journal has failed before"))
 
         work.add_done_callback(lambda _: loop.call_soon_threadsafe(finished))
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keeps every other process out of the directory; raises `JournalInUse`."""
+    lock = _locked(directory)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def is_empty(directory: Path, seq: int) -> bool:
+    """Whether the file has its head and nothing else."""
+    return _path(directory, seq).read_bytes() == _HEAD.pack(_MAGIC, seq)
+
+
+def remove(directory: Path, seq: int) -> None:
+    """Deletes a file whose records are safe elsewhere."""
+    _path(directory, seq).unlink()
+
+
+def write_whole(directory: Path, seq: int, rows: bytes) -> None:
+    """A durable file with these rows, in the place of an unfinished one if there is one."""
+    _path(directory, seq).unlink(missing_ok=True)
+    _created(directory, seq)
+    handle = _opened(directory, seq)
+    try:
+        _written(handle, framed(seq, rows))
+    finally:
+        os.close(handle)
 
 
 def framed(seq: int, rows: bytes) -> bytes:

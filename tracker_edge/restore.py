@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,6 +24,7 @@ class Stored(NamedTuple):
     announces: Iterator[Announce]
     completed: Iterator[tuple[bytes, int]]  # torrent id, lifetime completions
     head: Head | None
+    ends: dict[str, int]  # by edge, the last segment that is in `announces`
 
 
 def stored(connection: Connection[Any], edge_id: str) -> Stored:
@@ -32,7 +35,36 @@ def stored(connection: Connection[Any], edge_id: str) -> Stored:
         _announces(connection, ends),
         _completed(connection),
         next((head for head in ends if head.edge_id == edge_id), None),
+        {head.edge_id: head.seq for head in ends},
     )
+
+
+def stored_after(connection: Connection[Any], edge_id: str, ends: Mapping[str, int]) -> Stored | None:
+    """As `stored`, for an edge that knows all up to these segments; None when the store does not continue them."""
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    found = {head.edge_id: head for head in heads(connection)}
+    now = {head.edge_id: head.seq for head in found.values()}
+    if any(seq > now.get(known, 0) for known, seq in ends.items() if known != edge_id):  # ours may not be shipped yet
+        return None
+    after = {known: ends.get(known, 0) for known in now}
+    if any(seq < now[known] and not _has(connection, known, seq + 1) for known, seq in after.items()):
+        return None
+    return Stored(journaled(connection, after.items()), _completed(connection), found.get(edge_id), now)
+
+
+def newest_us(connection: Connection[Any], edge_id: str) -> int:
+    """When the edge received the newest record that it has shipped, UTC microseconds; 0 before the first."""
+    row = connection.execute(
+        "SELECT (extract(epoch FROM last_at) * 1000000)::bigint FROM journal.segment WHERE edge_id = %s"
+        " ORDER BY seq DESC LIMIT 1",
+        (edge_id,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _has(connection: Connection[Any], edge_id: str, seq: int) -> bool:
+    found = connection.execute("SELECT 1 FROM journal.segment WHERE edge_id = %s AND seq = %s", (edge_id, seq))
+    return found.fetchone() is not None
 
 
 def previous_hash(head: Head | None) -> bytes:
@@ -40,12 +72,16 @@ def previous_hash(head: Head | None) -> bytes:
     return head.sha256 if head else GENESIS
 
 
-def apply(swarms: Swarms, announce: Announce, now_us: int, now_s: int) -> None:
-    """Replays one record; replaying it again, or after a later one of the same peer has been seen, changes little:
-    the peer's own next announce says what holds."""
-    at_s = max(1, now_s - (now_us - announce.received_at_us) // 1_000_000)
+def apply(swarms: Swarms, announce: Announce, now_us: int, now_s: int, floor_s: int = 1) -> None:
+    """Replays one record, unless the peer was heard of later. `floor_s` is the earliest time that a peer gets: after a
+    clock that jumped, or an edge that was away, clients have until their next announce before they count as silent."""
+    at_s = max(floor_s, min(now_s, now_s - (now_us - announce.received_at_us) // 1_000_000))
+    swarm = swarms.swarm(announce.torrent_id)
+    seen = swarms.last_seen(swarm, announce.user_id, announce.peer_id)
+    if seen is not None and seen.at_s > at_s:
+        return
     swarms.announce(
-        swarms.swarm(announce.torrent_id),
+        swarm,
         announce.user_id,
         announce.peer_id,
         announce.event,
@@ -66,9 +102,18 @@ def unshipped(journal: Journal) -> Iterator[Announce]:
 def _announces(connection: Connection[Any], ends: list[Head]) -> Iterator[Announce]:
     yield from _sessions(connection)
     projected = dict(connection.execute("SELECT edge_id, seq FROM read.projected_segment").fetchall())
-    for end in ends:
-        for segment in segments(connection, end.edge_id, projected.get(end.edge_id, 0)):
+    after = [(end.edge_id, projected.get(end.edge_id, 0)) for end in ends]
+    yield from journaled(connection, after)
+
+
+def journaled(connection: Connection[Any], after: Iterable[tuple[str, int]]) -> Iterator[Announce]:
+    """What these edges have journaled after these segments, in the order in which it was received."""
+
+    def of(edge_id: str, seq: int) -> Iterator[Announce]:
+        for segment in segments(connection, edge_id, seq):
             yield from decode(segment.payload)
+
+    return heapq.merge(*(of(edge_id, seq) for edge_id, seq in after), key=itemgetter(0))
 
 
 def _sessions(connection: Connection[Any]) -> Iterator[Announce]:

@@ -9,36 +9,44 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 import structlog
 
-from domain.announces import Announce
-from domain.base import SYSTEM
-from runtime.journal import GENESIS
-from runtime.platform import APP_ROLE, Platform
+from domain.announces import Announce, Event
+from runtime.journal import Fenced
+from runtime.platform import Platform
 from runtime.settings import Edge as EdgeSettings
 from runtime.settings import Settings, SettingsError
-from tracker_edge import restore
+from tracker_edge import abandoned, restore, snapshot
 from tracker_edge.access import Access, Changes
-from tracker_edge.access_table import AccessFollower
 from tracker_edge.announce import Tracker, expired_row
-from tracker_edge.http import Server
+from tracker_edge.connection_ids import ConnectionIds
+from tracker_edge.http import Server, wall_us
 from tracker_edge.journal import Journal, JournalFailed, JournalInUse
-from tracker_edge.metrics import Tally, publish_state
-from tracker_edge.shipper import Ship, Shipper, into_store
+from tracker_edge.metrics import DatagramTally, Tally, publish_state
+from tracker_edge.neighbours import Neighbours
+from tracker_edge.others import EXACT_S, OTHERS_GRACE_S
+from tracker_edge.shipper import Shipper
+from tracker_edge.sources import Following as Following
+from tracker_edge.sources import Sources as Sources
+from tracker_edge.sources import from_platform as from_platform
+from tracker_edge.sources import nothing_to_restore as nothing_to_restore
 from tracker_edge.swarms import Gone, Swarms
+from tracker_edge.udp import Desk, Listener
 
 log = structlog.get_logger()
 
 BACKLOG = 4096
 #: What SIGTERM leaves for replies under way and for the last shipment; what is not shipped waits in the journal.
 DRAIN_S = 4.0
+#: A kept connection is told with its next reply that it ends; one that asks nothing for so long is just closed.
+LINGER_S = 0.3
 SHIP_AT_END_S = 2.0
+SNAPSHOT_AT_END_S = 2.0
 #: The sweep looks at every peer once in so many seconds.
 SWEEP_S = 60
 MIN_SWEEP = 1000
@@ -46,60 +54,18 @@ MIN_SWEEP = 1000
 EVICT_AT_ONCE = 1000
 
 
-class Following(Protocol):
-    """A source of access changes that runs beside the loop."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What an edge gets from outside and gives back: replaced by tests and benchmarks.
-
-    `follow` makes a follower that hands changes over from any thread. `restore` gives what is to be replayed, lifetime
-    completions by torrent, this edge's next sequence number and the hash that its next segment follows.
-    """
-
-    announce_secret: bytes
-    follow: Callable[[Callable[[Changes], None]], Following]
-    restore: Callable[[Callable[[Announce], None], Callable[[bytes, int], None]], tuple[int, bytes]]
-    ship: Ship
-
-
-def from_platform(platform: Platform) -> Sources:
-    """The sources of an edge of the site."""
-    settings = platform.settings
-    secret = platform.secrets.site
-
-    def read(replay: Callable[[Announce], None], completed: Callable[[bytes, int], None]) -> tuple[int, bytes]:
-        with psycopg.connect(settings.database.url, connect_timeout=2) as connection:
-            connection.execute(psycopg.sql.SQL("SET LOCAL ROLE {}").format(psycopg.sql.Identifier(APP_ROLE)))
-            found = restore.stored(connection, settings.edge.id)
-            for announce in found.announces:
-                replay(announce)
-            for torrent_id, times in found.completed:
-                completed(torrent_id, times)
-            return (found.head.seq if found.head else 0) + 1, restore.previous_hash(found.head)
-
-    return Sources(
-        announce_secret=secret,
-        follow=lambda deliver: AccessFollower(settings.database.url, APP_ROLE, secret, deliver),
-        restore=read,
-        ship=into_store(lambda: platform.store(SYSTEM, "edge")),
-    )
-
-
-def nothing_to_restore(_: Callable[[Announce], None], __: Callable[[bytes, int], None]) -> tuple[int, bytes]:
-    """The `restore` of an edge without a store."""
-    return 1, GENESIS
-
-
 class Edge:
     """One running edge. `failed` is set when the journal fails: then nothing is acknowledged any more."""
 
-    def __init__(self, settings: EdgeSettings, directory: Path, sources: Sources, *, rng: Random | None = None) -> None:
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        directory: Path,
+        sources: Sources,
+        *,
+        rng: Random | None = None,
+        now_us: Callable[[], int] = wall_us,
+    ) -> None:
         self.settings = settings
         self.failed = asyncio.Event()
         self.access = Access(sources.announce_secret)
@@ -107,11 +73,16 @@ class Edge:
         self.tally = Tally()
         self._directory = directory
         self._sources = sources
+        self._now_us = now_us
         self._has_access = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
         self._listeners: list[socket.socket] = []
+        self._datagram_sockets: list[socket.socket] = []
+        self.datagrams: list[Listener] = []
         self._uncounted: dict[bytes, int] = {}
+        self._snapshot: snapshot.Snapshot | None = None
+        self._writing: int | None = None  # the process that writes a snapshot
 
     async def start(self) -> None:
         """Takes the journal, restores the swarms, loads the access snapshot, listens, in this order.
@@ -121,16 +92,22 @@ class Edge:
         """
         settings = self.settings
         if not self._listeners:
-            self._listeners = await _bound(settings.host, settings.http_port)
+            shared = settings.processes > 1
+            self._listeners = await _bound(settings.host, settings.http_port, shared=shared)
+            try:
+                kind = socket.SOCK_DGRAM
+                self._datagram_sockets = await _bound(settings.host, settings.udp_port, kind, shared=shared)
+            except SettingsError:
+                while self._listeners:
+                    self._listeners.pop().close()
+                raise
         replayed: list[Announce] = []
-        first_seq, previous = await asyncio.to_thread(
-            self._sources.restore, replayed.append, self._uncounted.__setitem__
-        )
+        first_seq, previous = await asyncio.to_thread(self._restore, replayed.append)
         hold = settings.acknowledge == "store"
         try:
             self.journal = Journal(self._directory, first_seq, hold=hold, on_failure=self._journal_failed)
         except JournalInUse:
-            for listener in self._listeners:
+            for listener in (*self._listeners, *self._datagram_sockets):
                 listener.close()
             raise SettingsError(f"APP__EDGE__ID: another process runs as {settings.id}") from None
         self.tracker = Tracker(
@@ -140,9 +117,20 @@ class Edge:
             min_interval_s=settings.min_interval_s,
             numwant_max=settings.numwant_max,
         )
-        self.server = Server(self.tracker, self.journal, self.tally, trusted_proxies=settings.trusted_proxies)
+        self.server = Server(
+            self.tracker,
+            self.journal,
+            self.tally,
+            trusted_proxies=settings.trusted_proxies,
+            proxy_protocol=settings.proxy_protocol,
+            now_us=self._now_us,
+        )
+        if self._snapshot is not None:
+            snapshot.load(self.swarms, self._snapshot, self.server.now_s, self._floor_s())
         self._replay(replayed)
-        self._replay(restore.unshipped(self.journal))
+        left_over = list(restore.unshipped(self.journal))
+        self._replay(left_over)
+        self.server.continue_after(max([self._sources.newest_us(), *(one.received_at_us for one in left_over)]))
         for torrent_id, times in self._uncounted.items():
             self.swarms.swarm(torrent_id).completed = times
         loop = asyncio.get_running_loop()
@@ -157,30 +145,54 @@ class Edge:
             interval_s=settings.ship_interval_ms / 1000,
             at_once=hold,
         )
-        self._tasks = [asyncio.create_task(work) for work in (self._ship(), self._tick())]
+        self._tasks = [asyncio.create_task(work) for work in self._work()]
+        self._neighbours = Neighbours(settings, self._sources, self.tracker, self.journal, self.server)
+        self._neighbours.follow(loop, self._spawn)
         for listener in self._listeners:
             self._servers.append(await loop.create_server(self.server.connection, sock=listener, backlog=BACKLOG))
+        self._hear_datagrams()
+
+    @property
+    def udp_ports(self) -> list[int]:
+        """As `ports`, of the UDP sockets."""
+        return [listener.port for listener in self.datagrams]
+
+    @property
+    def restored_from(self) -> str:
+        """`snapshot`, or `store` when there was none that could be used."""
+        return "store" if self._snapshot is None else "snapshot"
 
     @property
     def ports(self) -> list[int]:
         """The ports that are listened on, for those who asked for port 0."""
         return [server.sockets[0].getsockname()[1] for server in self._servers]
 
+    def _hear_datagrams(self) -> None:
+        ids = ConnectionIds(self._sources.announce_secret)
+        for bound in self._datagram_sockets:
+            tally = DatagramTally("ipv6" if bound.family == socket.AF_INET6 else "ipv4")
+            desk = Desk(self.tracker, ids, self.server, tally)
+            self.datagrams.append(Listener(bound, desk, self.journal))
+            self.datagrams[-1].start()
+
     async def stop(self) -> None:
         """Answers what was asked, ships what there is if the store answers soon, gives the journal up."""
         self.server.draining = True
+        for listener in self.datagrams:
+            listener.finish()
         for server in self._servers:
             server.close()
-        for connection in [c for c in self.server.connections if not c.waiting and not c.reader.waiting]:
-            connection.transport.close()
-        deadline = time.monotonic() + DRAIN_S
-        while self.server.connections and time.monotonic() < deadline and self.journal.failure is None:
+        began = time.monotonic()
+        while self.server.connections and time.monotonic() < began + DRAIN_S and self.journal.failure is None:
+            await asyncio.sleep(0.02)
+            if time.monotonic() < began + LINGER_S:
+                continue
             for connection in [c for c in self.server.connections if not c.waiting and not c.reader.waiting]:
                 connection.transport.close()
-            await asyncio.sleep(0.02)
         for connection in list(self.server.connections):
             connection.abandon()
         self._follower.stop()
+        await self._neighbours.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -189,15 +201,63 @@ class Edge:
                 await task
         if self.journal.failure is None:
             await self.journal.settled()
+            if self._sources.restore_after is not None:
+                self._begin_snapshot()
             with suppress(TimeoutError, JournalFailed):
                 await asyncio.wait_for(self._ship_last(), SHIP_AT_END_S)
         await self.journal.close()
-        self.tally.publish()
+        if isinstance(self.journal.failure, Fenced):
+            await asyncio.to_thread(abandoned.set_aside, self._directory)
+        with suppress(TimeoutError):  # the copy ends on its own
+            await asyncio.wait_for(self._snapshot_written(), SNAPSHOT_AT_END_S)
+        for listener in self.datagrams:
+            listener.close()
+        self._publish()
+
+    def _restore(self, replay: Callable[[Announce], None]) -> tuple[int, bytes]:
+        """Reads what the swarms are made of: the snapshot and what came after, or else the store's own view."""
+        sources, self._snapshot = self._sources, None
+        if sources.restore_after is not None:
+            try:
+                found = snapshot.read(self._directory / snapshot.NAME, self.settings.id, self.settings.peer_ttl_s // 4)
+                sources.ends.clear()
+                sources.ends.update(found.ends)
+                ended = sources.restore_after(replay, self._uncounted.__setitem__)
+                if ended is not None:
+                    self._snapshot = found
+                    return ended
+                log.warning("snapshot_unused", edge_id=self.settings.id, reason="the store does not continue it")
+            except snapshot.Unusable as error:
+                log.info("snapshot_unused", edge_id=self.settings.id, reason=str(error))
+        return sources.restore(replay, self._uncounted.__setitem__)
+
+    def _floor_s(self) -> int:
+        """Nobody is expired before clients had the time to announce after our start."""
+        return max(1, self.server.now_s - self.settings.peer_ttl_s + self.settings.interval_s)
+
+    def _begin_snapshot(self) -> None:
+        ends = {**self._sources.ends, self.settings.id: self.journal.open_seq - 1}
+        path = self._directory / snapshot.NAME
+        self._writing = snapshot.fork_and_write(path, self.settings.id, self.swarms, ends, self.server.now_s)
+
+    async def _snapshots(self) -> None:
+        """A snapshot every few minutes; one that failed is tried again at the next turn."""
+        while self._sources.restore_after is not None:
+            await asyncio.sleep(snapshot.EVERY_S)
+            self._begin_snapshot()
+            await self._snapshot_written()
+
+    async def _snapshot_written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            _, status = await asyncio.to_thread(os.waitpid, writing, 0)
+            if status:
+                log.warning("snapshot_failed", edge_id=self.settings.id, status=status)
 
     def _replay(self, announces: Iterable[Announce]) -> None:
-        now_us, now_s = self.server.now_us(), self.server.now_s
+        now_us, now_s, floor_s = self.server.now_us(), self.server.now_s, self._floor_s()
         for announce in announces:
-            restore.apply(self.swarms, announce, now_us, now_s)
+            restore.apply(self.swarms, announce, now_us, now_s, floor_s)
 
     def _take(self, changes: Changes) -> None:
         leaving = self.access.apply(changes)
@@ -215,9 +275,25 @@ class Edge:
     async def _evict(self, leaving: Iterable[Gone | None]) -> None:
         for number, gone in enumerate(leaving):
             if gone is not None:
-                self.journal.append(expired_row(gone, self.server.now_us()))
+                self._expired(gone)
             if gone is None or number % EVICT_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _expired(self, gone: Gone) -> None:
+        now_us = self.server.now_us()
+        self.journal.append(expired_row(gone, now_us))
+        if self.tracker.latest is not None:
+            self.tracker.latest.note(gone.torrent_id + gone.user_id + gone.peer_id, Event.STOPPED, now_us)
+
+    def _work(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._ship(), self._tick(), self._snapshots(), self._ship_abandoned()
+
+    async def _ship_abandoned(self) -> None:
+        """Now and then: journals beside ours whose process will not come back."""
+        while self._sources.head is not None:
+            await asyncio.sleep(abandoned.EVERY_S)
+            ship, head = self._sources.ship, self._sources.head
+            await asyncio.to_thread(abandoned.ship_all, self._directory, ship, head)
 
     async def _ship(self) -> None:
         with suppress(JournalFailed):
@@ -234,9 +310,11 @@ class Edge:
             server, swarms = self.server, self.swarms
             server.tick()
             limit = max(MIN_SWEEP, len(swarms) // SWEEP_S)
-            for gone in swarms.expire(server.now_s - self.settings.peer_ttl_s, limit):
-                self.journal.append(expired_row(gone, server.now_us()))
-            self.tally.publish()
+            for gone in swarms.expire(server.now_s - self.settings.peer_ttl_s, limit, others_s=OTHERS_GRACE_S):
+                self._expired(gone)
+            if self.tracker.latest is not None and server.now_s % EXACT_S == 0:
+                self.tracker.latest.rotate(server.now_us())
+            self._publish()
             publish_state(
                 journal_bytes=self.journal.depth_bytes,
                 journal_age_s=self.journal.age_s,
@@ -244,11 +322,18 @@ class Edge:
                 swarms=swarms.torrents,
             )
 
+    def _publish(self) -> None:
+        self.tally.publish()
+        for listener in self.datagrams:
+            listener.desk.tally.publish()
+
     def _journal_failed(self, error: BaseException) -> None:
         """Announces that cannot be made durable are not taken: clients try again, here or elsewhere."""
         log.critical("journal_failed", edge_id=self.settings.id, error=type(error).__name__)
         for server in self._servers:
             server.close()
+        for listener in self.datagrams:
+            listener.close()
         for connection in list(self.server.connections):
             connection.abandon()
         self.failed.set()
@@ -267,7 +352,13 @@ async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], N
     if not await _before(ended, _start(edge)):
         return 0
     ready()
-    log.info("edge_serves", edge_id=settings.edge.id, peers=len(edge.swarms), ports=edge.ports)
+    log.info(
+        "edge_serves",
+        edge_id=settings.edge.id,
+        peers=len(edge.swarms),
+        ports=edge.ports,
+        restored_from=edge.restored_from,
+    )
     await _before(ended, edge.failed.wait())
     await edge.stop()
     return 1 if edge.failed.is_set() else 0
@@ -295,18 +386,26 @@ async def _before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bo
     return False
 
 
-async def _bound(hosts: str, port: int) -> list[socket.socket]:
-    """A socket for each address of each host (separated by commas), IPv4 and IPv6 apart; raises `SettingsError`."""
+async def _bound(
+    hosts: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM, *, shared: bool = False
+) -> list[socket.socket]:
+    """A socket for each address of each host (separated by commas), IPv4 and IPv6 apart; raises `SettingsError`.
+
+    `shared` sockets take a share of the connections: the others are those of other processes of the same user.
+    """
     loop = asyncio.get_running_loop()
     wanted = [
-        (family, kind, address)
+        (family, address)
         for host in hosts.split(",")
-        for family, kind, _, _, address in await loop.getaddrinfo(host.strip(), port, type=socket.SOCK_STREAM)
+        for family, _, _, _, address in await loop.getaddrinfo(host.strip(), port, type=kind)
     ]
     found: list[socket.socket] = []
-    for family, kind, address in dict.fromkeys(wanted):
+    for family, address in dict.fromkeys(wanted):
         listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # of UDP it would let two processes take one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
@@ -314,7 +413,8 @@ async def _bound(hosts: str, port: int) -> list[socket.socket]:
         except OSError as error:
             for one in (*found, listener):
                 one.close()
-            raise SettingsError(f"APP__EDGE__HTTP_PORT: port {port}: {os.strerror(error.errno or 0)}") from None
+            name = "HTTP_PORT" if kind == socket.SOCK_STREAM else "UDP_PORT"
+            raise SettingsError(f"APP__EDGE__{name}: port {port}: {os.strerror(error.errno or 0)}") from None
         found.append(listener)
     return found
 

@@ -18,6 +18,7 @@ from tracker_edge.protocol.types import Counts, Peer
 _UNLISTED: Final = 0xFFFFFFFF
 _SEEDER: Final = 1
 _PAUSED: Final = 2
+_ELSEWHERE: Final = 4  # another edge heard it last
 #: Drawn beyond what is wanted, to make up for the requester's own peers among them.
 _OVERDRAW: Final = 3
 
@@ -30,6 +31,27 @@ class Gone(NamedTuple):
     peer_id: bytes
     address: bytes
     port: int
+
+
+class Seen(NamedTuple):
+    """When a peer was last heard of over any family, and whether another edge heard it."""
+
+    at_s: int
+    elsewhere: bool
+
+
+class Session(NamedTuple):
+    """All that is known of one peer; pairs are of IPv4 and IPv6. `seen` is None where the peer never announced, and an
+    address that is not handed out reads 0.0.0.0 or ::, port 0."""
+
+    torrent_id: bytes
+    user_id: bytes
+    peer_id: bytes
+    left: int  # 0 or 1
+    paused: bool
+    elsewhere: bool
+    seen: tuple[int | None, int | None]
+    addresses: tuple[tuple[bytes, int], tuple[bytes, int]]
 
 
 class Roster:
@@ -197,8 +219,13 @@ class Swarms:
         address: bytes,
         port: int,
         now_s: int,
+        *,
+        elsewhere: bool = False,
     ) -> int | None:
-        """Applies one announce; returns how long ago the peer announced over this family, None for the first time."""
+        """Applies one announce; returns how long ago the peer announced over this family, None for the first time.
+
+        `elsewhere` marks what another edge heard: see `expire`.
+        """
         user = self._user_key(user_id)
         key = swarm.key + user + peer_id
         slot = self._index.get(key)
@@ -207,6 +234,8 @@ class Swarms:
                 self._remove(slot, swarm)
             return None
         flags = (0 if left else _SEEDER) | (_PAUSED if event == Event.PAUSED and left else 0)
+        if elsewhere:
+            flags |= _ELSEWHERE
         if slot is None:
             slot = self._add(key, swarm, flags)
             if event == Event.COMPLETED and not left:
@@ -238,6 +267,13 @@ class Swarms:
         slot = self._index.get(swarm.key + self._user_key(user_id) + peer_id)
         return slot is not None and self._seen[1][slot] != 0
 
+    def last_seen(self, swarm: Swarm, user_id: bytes, peer_id: bytes) -> Seen | None:
+        """What is known of a peer; None when it is not in the swarm."""
+        slot = self._index.get(swarm.key + self._user_key(user_id) + peer_id)
+        if slot is None:
+            return None
+        return Seen(max(self._seen[0][slot], self._seen[1][slot]), bool(self._flags[slot] & _ELSEWHERE))
+
     def peers(self, addresses: bytes | bytearray, slots: bytes | bytearray) -> list[Peer]:
         """The long form of what `draw` gave."""
         stride = len(addresses) // (len(slots) // 4) if slots else 6
@@ -248,10 +284,28 @@ class Swarms:
             found.append(Peer(key[8:] if key else b"", bytes(entry[:-2]), int.from_bytes(entry[-2:], "big")))
         return found
 
-    def expire(self, before_s: int, limit: int) -> list[Gone]:
+    def sessions(self) -> Iterator[Session]:
+        """Every peer; nothing may be announced meanwhile."""
+        for slot, key in enumerate(self._keys):
+            if key is None:
+                continue
+            flags, swarm = self._flags[slot], self._swarm_of(key)
+            yield Session(
+                swarm.torrent_id,
+                self._user_ids[int.from_bytes(key[4:8], "big")],
+                key[8:],
+                0 if flags & _SEEDER else 1,
+                bool(flags & _PAUSED),
+                bool(flags & _ELSEWHERE),
+                (self._seen[0][slot] or None, self._seen[1][slot] or None),
+                (self._address(slot, swarm, False), self._address(slot, swarm, True)),
+            )
+
+    def expire(self, before_s: int, limit: int, *, others_s: int = 0) -> list[Gone]:
         """Looks at the next `limit` slots and removes the peers whose every family was last heard of before then.
 
-        An address that fell silent while the other family speaks is taken off the lists.
+        Those that another edge heard last have `others_s` more: it is that edge's to say that they fell silent. An
+        address that fell silent while the other family speaks is taken off the lists.
         """
         gone = []
         for _ in range(min(limit, len(self._keys))):
@@ -259,11 +313,12 @@ class Swarms:
             key = self._keys[slot]
             if key is None:
                 continue
-            stale = [family for family in (0, 1) if 0 < self._seen[family][slot] < before_s]
+            limit_s = before_s - others_s if self._flags[slot] & _ELSEWHERE else before_s
+            stale = [family for family in (0, 1) if 0 < self._seen[family][slot] < limit_s]
             if not stale:
                 continue
             swarm = self._swarm_of(key)
-            if any(self._seen[family][slot] >= before_s for family in (0, 1)):
+            if any(self._seen[family][slot] >= limit_s for family in (0, 1)):
                 self._unlist(slot, swarm, stale[0], self._flags[slot] & _SEEDER)
                 self._seen[stale[0]][slot] = 0
             else:
@@ -330,6 +385,13 @@ class Swarms:
         self._keys[slot] = None
         self._free.append(slot)
         _count(swarm, flags, -1)
+
+    def _address(self, slot: int, swarm: Swarm, six: bool) -> tuple[bytes, int]:
+        position = self._listed[six][slot]
+        if position == _UNLISTED:
+            return bytes(16 if six else 4), 0
+        entry = swarm.roster(six, bool(self._flags[slot] & _SEEDER)).entry(position)
+        return entry[:-2], int.from_bytes(entry[-2:], "big")
 
     def _gone(self, slot: int, swarm: Swarm, key: bytes) -> Gone:
         """Removes the peer, and says who it was; an address that was never listed reads 0.0.0.0."""

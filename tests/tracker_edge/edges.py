@@ -105,7 +105,7 @@ async def running(
     directory: Path, table: Table | None = None, store: MemoryStore | None = None, **settings: Any
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of 127.0.0.1."""
-    wanted = EdgeSettings.model_construct(**{**EdgeSettings().model_dump(), "http_port": 0, **settings})
+    wanted = EdgeSettings.model_construct(**{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, **settings})
     edge = Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore()), rng=Random(1))
     await edge.start()
     try:

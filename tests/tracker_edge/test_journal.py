@@ -264,3 +264,20 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         assert len(acknowledged) > 10
         assert found == list(range(1, len(found) + 1))
         assert len(found) >= len(acknowledged)
+
+
+def test_a_rotation_outlives_who_waited_for_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        journal = Journal(tmp_path, 1)
+        journal.append(row(1))
+        await journal.settled()
+        waiting = asyncio.create_task(journal.rotate())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.wait_for(journal.settled(), 5)
+        assert journal.closed == [1]
+        await journal.close()
+
+    asyncio.run(work())

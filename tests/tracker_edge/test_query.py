@@ -213,8 +213,8 @@ def test_a_hash_that_is_asked_for_twice_is_one() -> None:
 def test_a_full_scrape_and_a_huge_one_are_refused() -> None:
     with pytest.raises(BadQuery, match="Missing info_hash"):
         query.scrape(b"")
-    many = [b"info_hash=%02x" % n + b"b" * 18 for n in range(51)]
-    assert len(query.scrape(b"&".join(many[:50]))[0]) == 50
+    many = [b"info_hash=%02x" % n + b"b" * 18 for n in range(61)]
+    assert len(query.scrape(b"&".join(many[:60]))[0]) == 60
     with pytest.raises(BadQuery, match="too long"):
         query.scrape(b"&".join(many))
 

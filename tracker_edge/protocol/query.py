@@ -13,7 +13,7 @@ from tracker_edge.protocol.types import BadQuery, Query
 #: Real announces are below 600 bytes; longer ones carry something else.
 MAX_ANNOUNCE_QUERY_BYTES = 2048
 #: Transmission sends 60 at first and 5 fewer each time it reads "too long".
-MAX_SCRAPE_HASHES = 50
+MAX_SCRAPE_HASHES = 60
 #: Ports below are other services' (the norm of private trackers); 0 is what some clients send when they stop.
 MIN_PORT = 1024
 MAX_PORT = 65535
@@ -91,6 +91,28 @@ def scrape(query: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
     if len(hashes) > MAX_SCRAPE_HASHES:
         raise BadQuery(f"{TOO_LONG}: at most {MAX_SCRAPE_HASHES} hashes")
     return list(dict.fromkeys(hashes)), parameters(b"&".join(others))
+
+
+def route(path: bytes) -> tuple[bytes | None, bytes | None]:
+    """`announce` or `scrape` (None: no such path), and the key in the path (None: it is a parameter).
+
+    /announce/KEY, /KEY/announce, /tracker/announce?passkey=KEY; each survives BEP 48's rewriting to scrape.
+    """
+    parts = path.split(b"/")
+    if len(parts) == 3:
+        _, first, last = parts
+        if last in _ACTIONS:
+            if first == b"tracker":
+                return last, None
+            return (last, first) if first else (None, None)
+        if first in _ACTIONS and last not in (b".", b".."):
+            return first, last
+    elif len(parts) == 2 and parts[1] in _ACTIONS:
+        return parts[1], None
+    return None, None
+
+
+_ACTIONS = frozenset({b"announce", b"scrape"})
 
 
 def unescaped(raw: bytes) -> bytes | None:

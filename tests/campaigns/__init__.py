@@ -1,0 +1,1 @@
+"""Long runs that the suite only takes a slice of: `python -m tests.campaigns.NAME`."""

@@ -1,0 +1,96 @@
+"""Journals whose process will not come back: of a fenced edge, or of an id that is not used any more.
+
+What was acknowledged there is as good as anything else, so any edge of the same data directory ships it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+
+from runtime.journal import AlreadyRecorded, Fenced
+from tracker_edge import journal
+from tracker_edge.journal import JournalDamaged, JournalInUse
+from tracker_edge.shipper import Ship, sealed
+
+log = structlog.get_logger()
+
+EVERY_S = 60
+#: Nobody has written for so long: the supervisor would have started the process again.
+IDLE_S = 60
+#: Room for what is appended to the id, which has at most 64 characters.
+_ID_CHARACTERS = 44
+
+
+def set_aside(directory: Path) -> Path | None:
+    """Moves what the journal holds into a directory, and so a chain, of its own; returns it, or None for nothing.
+
+    For a fenced edge: its records have no place in the chain that somebody else has continued. A repetition after a
+    crash writes the same files again.
+    """
+    with journal.held(directory):
+        closed, last, _ = journal.recover(directory, 1)
+        rows = [(seq, journal.read_rows(directory, seq)) for seq in sorted(closed)]
+        rows += [(last, _open_rows(directory, last))]
+        kept = [held for _, held in rows if held]
+        aside = None
+        if kept:
+            aside = directory.with_name(f"{directory.name[:_ID_CHARACTERS]}.fenced-{sha256(kept[0]).hexdigest()[:12]}")
+            aside.mkdir(mode=0o700, exist_ok=True)
+            for number, held in enumerate(kept, start=1):
+                journal.write_whole(aside, number, held)
+        for seq, _ in rows:
+            journal.remove(directory, seq)
+    log.warning("journal_set_aside", edge_id=directory.name, files=len(kept))
+    return aside
+
+
+def ship_all(own: Path, ship: Ship, head: Callable[[str], bytes], idle_s: float = IDLE_S) -> list[str]:
+    """Ships every idle journal beside `own`; returns the edge ids. What goes wrong is tried again next time."""
+    shipped = []
+    for directory in sorted(own.parent.iterdir()):
+        files = list(directory.glob("*.journal"))
+        if directory == own or not files or time.time() - max(file.stat().st_mtime for file in files) < idle_s:
+            continue
+        try:
+            with journal.held(directory):
+                if _ship(directory, ship, head(directory.name)):
+                    shipped.append(directory.name)
+        except JournalInUse:
+            continue
+        except Fenced:
+            set_aside(directory)
+        except Exception as error:  # the store is away, or somebody has to look at it: this edge goes on
+            log.warning("abandoned_journal_kept", edge_id=directory.name, error=type(error).__name__)
+    return shipped
+
+
+def _ship(directory: Path, ship: Ship, previous: bytes) -> bool:
+    """Ships all files and deletes them; returns whether there was anything. Raises `Fenced`, `JournalDamaged`."""
+    closed, last, _ = journal.recover(directory, 1)
+    found = False
+    for seq in [*sorted(closed), last]:
+        if _open_rows(directory, seq):
+            found = True
+            segment = sealed(directory, directory.name, seq, previous)
+            try:
+                ship([segment])
+                previous = segment.sha256
+            except AlreadyRecorded as known:
+                previous = known.sha256
+        journal.remove(directory, seq)
+    return found
+
+
+def _open_rows(directory: Path, seq: int) -> bytes:
+    """The rows of a file that may have none."""
+    try:
+        return journal.read_rows(directory, seq)
+    except JournalDamaged:
+        if journal.is_empty(directory, seq):
+            return b""
+        raise
