@@ -36,9 +36,9 @@ def make_torrent(folder: Path, name: str, size: int, flags: int = lt.create_torr
 class Client:
     """One session with one torrent."""
 
-    def __init__(self, port: int, torrent: bytes, folder: Path) -> None:
+    def __init__(self, port: int, torrent: bytes, folder: Path, host: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        settings: Any = {**SETTINGS, "listen_interfaces": f"127.0.0.1:{port}"}
+        settings: Any = {**SETTINGS, "listen_interfaces": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
         self.session = lt.session(settings)
         params = lt.load_torrent_buffer(torrent)
         params.save_path = str(folder)

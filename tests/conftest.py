@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -26,6 +27,10 @@ from runtime.settings import Settings
 from tests.engines import drop_database, fresh_database, start_postgres, start_valkey
 from tests.given import Given
 from tests.in_process import TestClient
+
+if TYPE_CHECKING:
+    from tests.bans.callers import Site
+    from tests.members import Client, Members
 
 SECRETS = Secrets(jwt=b"j" * 32, site=b"s" * 32, key_encryption=b"k" * 32)
 
@@ -128,6 +133,30 @@ def app(platform: Platform) -> FastAPI:
 def api(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture
+def members(platform: Platform) -> Members:
+    """A site with default data, whom anybody may join."""
+    from tests.members import Members
+
+    return Members(platform)
+
+
+@pytest.fixture
+def client(members: Members, api: TestClient) -> Client:
+    """The API as those members call it."""
+    from tests.members import Client
+
+    return Client(members, api)
+
+
+@pytest.fixture
+def site(members: Members, app: FastAPI, api: TestClient) -> Site:
+    """The same, with a clock that can be set."""
+    from tests.bans.callers import Site
+
+    return Site(members, app, api)
 
 
 def as_user(url: str, user: str) -> str:

@@ -68,3 +68,9 @@ def rows_of(platform: Platform, query: Any, params: Sequence[object] = ()) -> li
     """What the application's role reads."""
     with platform.pool.connection() as connection:
         return connection.execute(query, params).fetchall()
+
+
+def everything(platform: Platform, table: str) -> set[str]:
+    """Every row of a read table as text, to compare two runs of a projection."""
+    with platform.pool.connection() as connection:
+        return {row[0] for row in connection.execute(f"SELECT t::text FROM read.{table} t").fetchall()}

@@ -18,7 +18,7 @@ from runtime.api_keys import key_sha, new_key
 from runtime.masking import mask_text, mask_value
 from tests.bans.callers import Site, refusal, soon
 from tests.given import projected, rows_of
-from tests.members import PASSWORD, SignedIn
+from tests.members import PASSWORD, Member
 
 pytestmark = pytest.mark.engine
 
@@ -28,7 +28,7 @@ KEYS = "/users/me/api-keys"
 NOTHING = "0199a4f0-0000-7000-8000-00000000dead"
 
 
-def issued(site: Site, user: SignedIn, *scopes: str, name: str = "seedbox") -> dict[str, Any]:
+def issued(site: Site, user: Member, *scopes: str, name: str = "seedbox") -> dict[str, Any]:
     """The receipt of a new key."""
     answer = site.send("POST", KEYS, user, {"name": name, "scopes": list(scopes) or ["read"]})
     assert answer.status_code == 201, answer.text
@@ -42,7 +42,7 @@ def opens(site: Site, key: str) -> int:
 
 
 def test_a_key_acts_in_its_users_name(site: Site) -> None:
-    alice, bob = site.members("alice"), site.members("bob")
+    alice, bob = site.members.join("alice"), site.members.join("bob")
     for user in (alice, bob):
         receipt = issued(site, user, "read")
         assert key_sha(receipt["key"]) is not None
@@ -50,9 +50,9 @@ def test_a_key_acts_in_its_users_name(site: Site) -> None:
 
 
 def test_a_key_is_shown_once(site: Site) -> None:
-    alice, again = site.members("alice"), {"Idempotency-Key": str(uuid4())}
+    alice, again = site.members.join("alice"), {"Idempotency-Key": str(uuid4())}
     body = {"name": "seedbox", "scopes": ["read"]}
-    first, repeated = (site.send("POST", KEYS, alice, body, **again) for _ in range(2))
+    first, repeated = (site.send("POST", KEYS, alice, body, again) for _ in range(2))
     assert key_sha(first.json()["key"]) is not None
     assert (repeated.status_code, repeated.json()) == (201, {**first.json(), "key": None})
     (item,) = site.send("GET", KEYS, alice).json()["items"]
@@ -61,7 +61,7 @@ def test_a_key_is_shown_once(site: Site) -> None:
 
 
 def test_a_key_is_in_no_table_and_in_no_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    alice = site.members("alice")
+    alice = site.members.join("alice")
     key = issued(site, alice, name="named in clear nowhere")["key"]
     assert opens(site, key) == 200
     assert site.at_once("GET", f"/users/me?api_key={key}", alice).status_code == 200
@@ -102,13 +102,13 @@ def test_a_key_is_masked_by_its_looks(text: str) -> None:
 def test_a_key_reaches_as_far_as_its_scopes(
     site: Site, scopes: tuple[str, ...], method: str, path: str, expected: tuple[int, str]
 ) -> None:
-    key = issued(site, site.members("alice"), *scopes)["key"]
+    key = issued(site, site.members.join("alice"), *scopes)["key"]
     bodies = {"PUT": {"permissions": []}, "POST": {}, "DELETE": {"reason": "r"}}
     assert refusal(site.at_once(method, path, key, bodies.get(method))) == expected
 
 
 def test_a_reading_key_may_ask_for_heads(site: Site) -> None:
-    key = issued(site, site.members("alice"))["key"]
+    key = issued(site, site.members.join("alice"))["key"]
     assert site.at_once("HEAD", f"/torrents/{uuid4()}/download", key).status_code == 404
 
 
@@ -128,12 +128,12 @@ def test_a_reading_key_may_ask_for_heads(site: Site) -> None:
     ],
 )
 def test_no_key_touches_the_security_of_the_account(site: Site, method: str, path: str, body: Any) -> None:
-    key = issued(site, site.members("alice"), "read", "write")["key"]
+    key = issued(site, site.members.join("alice", password=PASSWORD), "read", "write")["key"]
     assert refusal(site.at_once(method, path, key, body)) == (403, "sign_in_required")
 
 
 def test_a_revoked_key_is_dead_with_the_next_request(site: Site) -> None:
-    alice = site.members("alice")
+    alice = site.members.join("alice")
     gone, kept = issued(site, alice), issued(site, alice)
     assert [opens(site, receipt["key"]) for receipt in (gone, kept)] == [200, 200]
     for _ in range(2):  # a second time changes nothing
@@ -143,19 +143,19 @@ def test_a_revoked_key_is_dead_with_the_next_request(site: Site) -> None:
     assert [item["id"] for item in site.send("GET", KEYS, alice).json()["items"]] == [kept["id"]]
 
 
-def disable(site: Site, mod: SignedIn, alice: SignedIn) -> None:
+def disable(site: Site, mod: Member, alice: Member) -> None:
     site.at_once("POST", f"/users/{alice.id}/disable", mod, {"reason": "r"})
 
 
-def ban(site: Site, mod: SignedIn, alice: SignedIn) -> None:
+def ban(site: Site, mod: Member, alice: Member) -> None:
     site.at_once("POST", f"/users/{alice.id}/bans", mod, {"kind": "account", "reason": "r"})
 
 
-def move(site: Site, mod: SignedIn, alice: SignedIn) -> None:
+def move(site: Site, mod: Member, alice: Member) -> None:
     site.at_once("POST", f"/users/{alice.id}/group", mod, {"group": "banned", "reason": "r"})
 
 
-def decide(site: Site, mod: SignedIn, alice: SignedIn) -> None:
+def decide(site: Site, mod: Member, alice: Member) -> None:
     case = Case.open(uuid4(), "user", alice.id, alice.id)
     case.file_report(uuid4(), mod.id, "spam", "")
     case.claim(mod.id)
@@ -168,38 +168,39 @@ def decide(site: Site, mod: SignedIn, alice: SignedIn) -> None:
     ("shut_out", "reason"), [(disable, "disabled"), (ban, "banned"), (move, "group_changed"), (decide, "disabled")]
 )
 def test_who_is_shut_out_has_no_key_left(
-    site: Site, shut_out: Callable[[Site, SignedIn, SignedIn], None], reason: str
+    site: Site, shut_out: Callable[[Site, Member, Member], None], reason: str
 ) -> None:
-    admin, alice, bob = site.members("admin1", "administrator"), site.members("alice"), site.members("bob")
+    admin = site.members.join("admin1", "administrator")
+    alice, bob = site.members.join("alice"), site.members.join("bob")
     keys, other = [issued(site, alice), issued(site, alice, "write")], issued(site, bob)["key"]
     shut_out(site, admin, alice)
     assert [opens(site, receipt["key"]) for receipt in keys] == [401, 401]
     assert opens(site, other) == 200
-    site.catch_up()
+    site.members.catch_up()
     why = rows_of(site.platform, "SELECT user_id, revoke_reason FROM read.api_key ORDER BY key_id")
     assert why == [(alice.id, reason), (alice.id, reason), (bob.id, None)]
 
 
 def test_a_key_that_slipped_in_is_refused(site: Site) -> None:
     """Issuing may have begun before the ban was saved."""
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     ban(site, mod, alice)
-    key = issued(site, site.members("bob"))["key"]
+    key = issued(site, site.members.join("bob"))["key"]
     with site.platform.pool.connection() as connection:
         connection.execute("UPDATE credentials.api_key SET user_id = %s", (alice.id,))
-    site.catch_up()
+    site.members.catch_up()
     assert refusal(site.at_once("GET", "/users/me", key)) == (403, "account_banned")
 
 
 def test_a_ban_holds_for_keys_too(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     key = issued(site, alice, "write")["key"]
     site.ban(mod, alice, "request")
     assert refusal(site.send("POST", "/requests", key, {})) == (403, "banned")
 
 
 def test_a_new_password_leaves_keys_alone(site: Site) -> None:
-    alice = site.members("alice")
+    alice = site.members.join("alice", password=PASSWORD)
     key = issued(site, alice)["key"]
     body = {"current": PASSWORD, "new": "another long passphrase"}
     assert site.at_once("POST", "/users/me/password", alice, body).status_code == 200
@@ -207,7 +208,7 @@ def test_a_new_password_leaves_keys_alone(site: Site) -> None:
 
 
 def test_nobody_has_more_than_20_keys(site: Site) -> None:
-    alice, bob = site.members("alice"), site.members("bob")
+    alice, bob = site.members.join("alice"), site.members.join("bob")
     keys = [issued(site, alice) for _ in range(MAX_KEYS)]
     body = {"name": "n", "scopes": ["read"]}
     assert refusal(site.send("POST", KEYS, alice, body)) == (409, "too_many_api_keys")
@@ -224,7 +225,7 @@ def test_nobody_has_more_than_20_keys(site: Site) -> None:
 
 
 def test_the_last_use_is_noted_once_a_minute(site: Site) -> None:
-    alice, start = site.members("alice"), soon(1)
+    alice, start = site.members.join("alice"), soon(1)
     used, unused = issued(site, alice), issued(site, alice)
 
     def noted(after_s: int) -> dict[str, str | None]:
@@ -241,7 +242,7 @@ def test_the_last_use_is_noted_once_a_minute(site: Site) -> None:
 
 
 def test_keys_belong_to_their_user(site: Site) -> None:
-    alice, bob = site.members("alice"), site.members("bob")
+    alice, bob = site.members.join("alice"), site.members.join("bob")
     receipt = issued(site, alice)
     assert refusal(site.send("DELETE", f"{KEYS}/{receipt['id']}", bob)) == (404, "not_found")
     unknown = site.send("DELETE", f"{KEYS}/{uuid4()}", bob)
@@ -253,13 +254,13 @@ def test_keys_belong_to_their_user(site: Site) -> None:
 
 @pytest.mark.parametrize("change", [str.upper, str.swapcase, lambda k: k[:-1], lambda k: k + "A", lambda k: k[4:]])
 def test_what_is_not_the_key_opens_nothing(site: Site, change: Callable[[str], str]) -> None:
-    key = issued(site, site.members("alice"))["key"]
+    key = issued(site, site.members.join("alice"))["key"]
     assert refusal(site.at_once("GET", "/users/me", change(key))) == (401, "unauthenticated")
     assert refusal(site.at_once("GET", "/users/me", new_key())) == (401, "unauthenticated")
 
 
 def test_a_key_counts_in_its_header_only(site: Site) -> None:
-    key = issued(site, site.members("alice"))["key"]
+    key = issued(site, site.members.join("alice"))["key"]
     for path in (f"/users/me?api_key={key}", f"/users/me?access_token={key}"):
         assert site.api.get(f"/api/v1{path}").status_code == 401
     for headers in ({"X-API-Key": key}, {"Cookie": f"access_token={key}"}, {"Authorization": f"Basic {key}"}):
@@ -281,5 +282,5 @@ def test_a_key_counts_in_its_header_only(site: Site) -> None:
     ],
 )
 def test_keys_that_cannot_be_are_refused(site: Site, body: dict[str, Any], code: str) -> None:
-    assert refusal(site.send("POST", KEYS, site.members("alice"), body)) == (422, code)
+    assert refusal(site.send("POST", KEYS, site.members.join("alice"), body)) == (422, code)
     assert rows_of(site.platform, "SELECT count(*) FROM credentials.api_key") == [(0,)]

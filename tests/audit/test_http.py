@@ -8,21 +8,10 @@ from uuid import uuid4
 import pytest
 
 from domain.base import SYSTEM
-from runtime.platform import Platform
-from tests.bonus.members import Client, Members
 from tests.in_process import TestClient
+from tests.members import Client, Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-@pytest.fixture
-def client(members: Members, api: TestClient) -> Client:
-    return Client(members, api)
 
 
 def actions(answer: Any) -> list[str]:

@@ -15,8 +15,8 @@ from domain.moderation import Outcome
 from projections.audit import TEXT_MAX, audit, public_fields
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from tests.bonus.members import Members, everything
-from tests.given import projected, rows_of
+from tests.given import everything, projected, rows_of
+from tests.members import Members
 
 pytestmark = pytest.mark.engine
 
@@ -26,11 +26,6 @@ class Uploaded:
     paths: list[str]
     text: str
     id: UUID
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def about(platform: Platform, action: str) -> list[tuple[Any, ...]]:

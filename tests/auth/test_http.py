@@ -30,11 +30,6 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-@pytest.fixture
 def with_registration(
     settings: Settings, make_platform: Callable[..., Platform], platform: Platform
 ) -> Callable[..., TestClient]:
@@ -209,9 +204,9 @@ def test_unknown_links_are_refused(api: TestClient, members: Members, token: str
 
 
 def test_every_reason_not_to_come_in_has_one_answer(api: TestClient, platform: Platform, members: Members) -> None:
-    members("alice")
-    members("eve", "banned")
-    dora = platform.store(SYSTEM).get(User, members("dora").id)
+    members.join("alice", password=PASSWORD)
+    members.join("eve", "banned", password=PASSWORD)
+    dora = platform.store(SYSTEM).get(User, members.join("dora", password=PASSWORD).id)
     dora.disable("spam")
     platform.store(SYSTEM).save(dora)
     answers = [login(api, "nobody-here"), login(api, "alice", "wrong-password"), login(api, "dora"), login(api, "eve")]
@@ -222,7 +217,7 @@ def test_every_reason_not_to_come_in_has_one_answer(api: TestClient, platform: P
 
 
 def test_a_repeated_sign_in_makes_new_tokens(api: TestClient, members: Members) -> None:
-    members("alice")
+    members.join("alice", password=PASSWORD)
     headers = {"Idempotency-Key": str(uuid4())}
     body = {"username": "alice", "password": PASSWORD}
     first, again = (api.post("/api/v1/auth/login", json=body, headers=headers).json() for _ in range(2))
@@ -231,7 +226,7 @@ def test_a_repeated_sign_in_makes_new_tokens(api: TestClient, members: Members) 
 
 
 def test_a_refresh_token_is_exchanged_for_new_tokens(api: TestClient, members: Members) -> None:
-    alice = members("alice")
+    alice = members.join("alice", password=PASSWORD)
     answer = api.post("/api/v1/auth/refresh", json={"refresh_token": alice.pair.refresh_token})
     assert answer.status_code == 200
     assert me(api, bearer(answer.json())) == 200
@@ -242,7 +237,7 @@ def test_a_refresh_token_is_exchanged_for_new_tokens(api: TestClient, members: M
 def test_a_stolen_refresh_token_ends_the_session_and_that_is_recorded(
     api: TestClient, platform: Platform, members: Members
 ) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice", password=PASSWORD), members.join("bob", password=PASSWORD)
     fresh = api.post("/api/v1/auth/refresh", json={"refresh_token": alice.pair.refresh_token}).json()
     with platform.pool.connection() as connection:
         connection.execute("UPDATE credentials.refresh_token SET rotated_at = rotated_at - interval '1 minute'")
@@ -259,14 +254,14 @@ def test_what_is_no_refresh_token_is_refused(api: TestClient, members: Members, 
 
 
 def test_an_access_token_does_not_refresh_and_a_refresh_token_does_not_open(api: TestClient, members: Members) -> None:
-    alice = members("alice")
+    alice = members.join("alice", password=PASSWORD)
     answer = api.post("/api/v1/auth/refresh", json={"refresh_token": alice.pair.access_token[:256]})
     assert answer.status_code in (401, 422)
     assert me(api, {"Authorization": f"Bearer {alice.pair.refresh_token}"}) == 401
 
 
 def test_after_signing_out_neither_token_works(api: TestClient, platform: Platform, members: Members) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice", password=PASSWORD), members.join("bob", password=PASSWORD)
     body = {"refresh_token": alice.pair.refresh_token}
     assert [api.post("/api/v1/auth/logout", json=body).status_code for _ in range(2)] == [204, 204]
     assert me(api, alice.headers) == 401
@@ -281,7 +276,7 @@ def test_signing_out_with_an_unknown_token_tells_nothing(api: TestClient, member
 
 
 def test_who_was_shut_out_meanwhile_cannot_refresh(api: TestClient, platform: Platform, members: Members) -> None:
-    alice = members("alice")
+    alice = members.join("alice", password=PASSWORD)
     user = platform.store(SYSTEM).get(User, alice.id)
     user.disable("spam")
     platform.store(SYSTEM).save(user)

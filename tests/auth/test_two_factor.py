@@ -18,26 +18,21 @@ from runtime.second_factor import STEP_S
 from runtime.store import NOBODY
 from runtime.tokens import Unauthenticated
 from tests.given import rows_of
-from tests.members import PASSWORD, Members, SignedIn
+from tests.members import PASSWORD, Member, Members
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-@pytest.fixture
-def alice(members: Members) -> SignedIn:
-    return members("alice")
+def alice(members: Members) -> Member:
+    return members.join("alice", password=PASSWORD)
 
 
 def code(secret: str, steps: int = 0) -> str:
     return pyotp.TOTP(secret).at(int(time.time()) + steps * STEP_S)
 
 
-def post(api: TestClient, path: str, user: SignedIn, body: Any = None) -> Response:
+def post(api: TestClient, path: str, user: Member, body: Any = None) -> Response:
     answer: Response = api.post(
         f"/api/v1/auth/{path}", headers=user.headers, **({} if body is None else {"json": body})
     )
@@ -50,7 +45,7 @@ def sign_in(api: TestClient, totp: str | None = None, password: str = PASSWORD) 
     return answer
 
 
-def turned_on(api: TestClient, user: SignedIn) -> tuple[str, list[str]]:
+def turned_on(api: TestClient, user: Member) -> tuple[str, list[str]]:
     """The secret and the recovery codes; the present code is used, the next one (within the window) is not."""
     secret = post(api, "enable-2fa", user).json()["secret"]
     answer = post(api, "verify-2fa", user, {"code": code(secret)})
@@ -58,7 +53,7 @@ def turned_on(api: TestClient, user: SignedIn) -> tuple[str, list[str]]:
     return secret, answer.json()["recovery_codes"]
 
 
-def test_it_is_off_until_a_first_code_was_seen(api: TestClient, alice: SignedIn) -> None:
+def test_it_is_off_until_a_first_code_was_seen(api: TestClient, alice: Member) -> None:
     handed_out = post(api, "enable-2fa", alice).json()
     assert handed_out["otpauth_uri"] == f"otpauth://totp/Tracker:alice?secret={handed_out['secret']}&issuer=Tracker"
     assert sign_in(api).status_code == 200
@@ -66,7 +61,7 @@ def test_it_is_off_until_a_first_code_was_seen(api: TestClient, alice: SignedIn)
     assert sign_in(api).status_code == 200
 
 
-def test_once_on_a_code_is_due_after_the_right_password_only(api: TestClient, alice: SignedIn) -> None:
+def test_once_on_a_code_is_due_after_the_right_password_only(api: TestClient, alice: Member) -> None:
     secret, _ = turned_on(api, alice)
     assert sign_in(api).json()["code"] == "totp_required"
     assert sign_in(api, password="wrong-password").json()["code"] == "wrong_credentials"
@@ -74,7 +69,7 @@ def test_once_on_a_code_is_due_after_the_right_password_only(api: TestClient, al
     assert sign_in(api, code(secret, 1)).status_code == 200
 
 
-def test_a_code_is_good_once(api: TestClient, alice: SignedIn) -> None:
+def test_a_code_is_good_once(api: TestClient, alice: Member) -> None:
     secret, _ = turned_on(api, alice)
     now = code(secret, 1)
     assert [sign_in(api, now).status_code for _ in range(2)] == [200, 401]
@@ -82,13 +77,13 @@ def test_a_code_is_good_once(api: TestClient, alice: SignedIn) -> None:
 
 
 @pytest.mark.parametrize("totp", ["", "12345", "1234567", "abcdef", "٠٠٠٠٠٠", "000 000", "aaaa-aaaa-aaaa-aaaa"])
-def test_what_is_no_code_does_not_open(api: TestClient, alice: SignedIn, totp: str) -> None:
+def test_what_is_no_code_does_not_open(api: TestClient, alice: Member, totp: str) -> None:
     turned_on(api, alice)
     assert sign_in(api, totp).json()["code"] == "wrong_totp"
 
 
 def test_of_many_sign_ins_with_one_code_at_once_one_succeeds(
-    api: TestClient, platform: Platform, alice: SignedIn
+    api: TestClient, platform: Platform, alice: Member
 ) -> None:
     secret, recovery = turned_on(api, alice)
     now = datetime.now(UTC)
@@ -106,7 +101,7 @@ def test_of_many_sign_ins_with_one_code_at_once_one_succeeds(
 
 
 def test_recovery_codes_are_shown_once_stored_as_hashes_and_good_once(
-    api: TestClient, platform: Platform, alice: SignedIn
+    api: TestClient, platform: Platform, alice: Member
 ) -> None:
     _, codes = turned_on(api, alice)
     assert len(codes) == 10
@@ -117,21 +112,21 @@ def test_recovery_codes_are_shown_once_stored_as_hashes_and_good_once(
     assert sign_in(api, codes[1].replace("-", "")).status_code == 200
 
 
-def test_it_is_not_enrolled_twice(api: TestClient, alice: SignedIn) -> None:
+def test_it_is_not_enrolled_twice(api: TestClient, alice: Member) -> None:
     secret, _ = turned_on(api, alice)
     again = post(api, "enable-2fa", alice)
     assert (again.status_code, again.json()["code"]) == (409, "two_factor_on")
     assert post(api, "verify-2fa", alice, {"code": code(secret, 1)}).status_code == 409
 
 
-def test_a_code_of_an_earlier_secret_does_not_confirm(api: TestClient, alice: SignedIn) -> None:
+def test_a_code_of_an_earlier_secret_does_not_confirm(api: TestClient, alice: Member) -> None:
     old = post(api, "enable-2fa", alice).json()["secret"]
     new = post(api, "enable-2fa", alice).json()["secret"]
     assert post(api, "verify-2fa", alice, {"code": code(old)}).status_code == 422
     assert post(api, "verify-2fa", alice, {"code": code(new)}).status_code == 200
 
 
-def test_an_old_session_needs_the_password_to_enrol(api: TestClient, platform: Platform, alice: SignedIn) -> None:
+def test_an_old_session_needs_the_password_to_enrol(api: TestClient, platform: Platform, alice: Member) -> None:
     """An access token that was stolen is not enough to lock its owner out."""
     with platform.pool.connection() as connection:
         connection.execute("UPDATE credentials.session SET started_at = started_at - %s", [timedelta(hours=1)])
@@ -140,7 +135,7 @@ def test_an_old_session_needs_the_password_to_enrol(api: TestClient, platform: P
     assert post(api, "enable-2fa", alice, {"password": PASSWORD}).status_code == 200
 
 
-def test_turning_it_off_needs_password_and_code(api: TestClient, platform: Platform, alice: SignedIn) -> None:
+def test_turning_it_off_needs_password_and_code(api: TestClient, platform: Platform, alice: Member) -> None:
     secret, recovery = turned_on(api, alice)
     assert post(api, "disable-2fa", alice, {"password": "wrong-password", "code": code(secret, 1)}).status_code == 403
     assert post(api, "disable-2fa", alice, {"password": PASSWORD, "code": "000000"}).status_code == 422
@@ -151,7 +146,7 @@ def test_turning_it_off_needs_password_and_code(api: TestClient, platform: Platf
     assert (again.status_code, again.json()["code"]) == (409, "two_factor_off")
 
 
-def test_the_seed_is_kept_encrypted(api: TestClient, platform: Platform, alice: SignedIn) -> None:
+def test_the_seed_is_kept_encrypted(api: TestClient, platform: Platform, alice: Member) -> None:
     secret, _ = turned_on(api, alice)
     ((sealed,),) = rows_of(platform, "SELECT sealed_seed FROM credentials.totp")
     assert secret.encode() not in bytes(sealed)

@@ -19,7 +19,7 @@ from projections.bans import bans
 from runtime.worker import expire_bans
 from tests.bans.callers import Site, refusal, soon
 from tests.given import rows_of
-from tests.members import PASSWORD, SignedIn
+from tests.members import PASSWORD, Member
 from tests.torrents.uploads import file_of
 
 pytestmark = pytest.mark.engine
@@ -27,33 +27,27 @@ pytestmark = pytest.mark.engine
 NOWHERE = UUID("0199a4f0-0000-7000-8000-00000000dead")
 
 
-def upload(site: Site, user: SignedIn, name: str = "film") -> Response:
-    site.catch_up()
-    answer: Response = site.api.post(
-        "/api/v1/torrents",
-        headers=user.headers,
-        files={"file": ("x.torrent", file_of(name))},
-        data={"name": "", "description": "d", "category": "movies-hd"},
-    )
-    return answer
+def upload(site: Site, user: Member, name: str = "film") -> Response:
+    data = {"name": "", "description": "d", "category": "movies-hd"}
+    return site.send("POST", "/torrents", user, files={"file": ("x.torrent", file_of(name))}, data=data)
 
 
-def open_request(site: Site, user: SignedIn) -> Response:
+def open_request(site: Site, user: Member) -> Response:
     wish = {"title": "t", "description": "d", "category": "movies-hd", "bounty": 1}
     return site.send("POST", "/requests", user, wish)
 
 
-def report(site: Site, user: SignedIn) -> Response:
+def report(site: Site, user: Member) -> Response:
     subject = {"subject_type": "user", "subject_id": str(user.id), "reason": "r"}
     return site.send("POST", "/reports", user, subject)
 
 
-def permissions(site: Site, user: SignedIn) -> set[str]:
+def permissions(site: Site, user: Member) -> set[str]:
     return set(site.send("GET", "/users/me", user).json()["permissions"])
 
 
 #: What is left to try for each right that has routes; kinds without routes yet show in `/users/me` only.
-TRIES: dict[str, Callable[[Site, SignedIn], Response]] = {
+TRIES: dict[str, Callable[[Site, Member], Response]] = {
     "torrents.upload": upload,
     "requests.open": open_request,
     "reports.file": report,
@@ -72,7 +66,7 @@ TRIES: dict[str, Callable[[Site, SignedIn], Response]] = {
     ],
 )
 def test_each_kind_takes_its_rights_and_no_others(site: Site, kind: str, taken: set[str]) -> None:
-    mod, alice, bob = (site.members(n, g) for n, g in (("moda", "moderator"), ("alice", "vip"), ("bob", "vip")))
+    mod, alice, bob = (site.members.join(n, g) for n, g in (("moda", "moderator"), ("alice", "vip"), ("bob", "vip")))
     before = permissions(site, alice)
     assert site.ban(mod, alice, kind).status_code == 201
     assert before - permissions(site, alice) == taken
@@ -84,7 +78,7 @@ def test_each_kind_takes_its_rights_and_no_others(site: Site, kind: str, taken: 
 
 
 def test_a_banned_account_is_out_at_once_on_every_device(site: Site) -> None:
-    mod, alice, bob = site.members("moda", "moderator"), site.members("alice"), site.members("bob")
+    mod, alice, bob = site.members.join("moda", "moderator"), site.members.join("alice"), site.members.join("bob")
     second = site.members.sign_in(alice.id, "alice")
     assert site.ban(mod, alice).status_code == 201
     for session in (alice, second):  # before any projection ran
@@ -96,7 +90,8 @@ def test_a_banned_account_is_out_at_once_on_every_device(site: Site) -> None:
 
 
 def test_a_banned_account_signs_in_no_more_than_a_disabled_one(site: Site) -> None:
-    mod, alice, bob = site.members("moda", "moderator"), site.members("alice"), site.members("bob")
+    mod = site.members.join("moda", "moderator")
+    alice, bob = (site.members.join(name, password=PASSWORD) for name in ("alice", "bob"))
     site.ban(mod, alice)
     site.send("POST", f"/users/{bob.id}/disable", mod, {"reason": "r"})
     said = []
@@ -109,7 +104,7 @@ def test_a_banned_account_signs_in_no_more_than_a_disabled_one(site: Site) -> No
 
 def test_a_session_that_slipped_in_is_refused(site: Site) -> None:
     """Signing in may have begun before the ban was saved."""
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     site.ban(mod, alice)
     late = site.members.sign_in(alice.id, "alice")
     assert refusal(site.send("GET", "/users/me", late)) == (403, "account_banned")
@@ -119,7 +114,7 @@ def test_a_session_that_slipped_in_is_refused(site: Site) -> None:
 
 
 def test_who_may_not_download_fetches_its_own_torrents_only(site: Site) -> None:
-    mod, alice, bob = (site.members(n, g) for n, g in (("moda", "moderator"), ("alice", "vip"), ("bob", "vip")))
+    mod, alice, bob = (site.members.join(n, g) for n, g in (("moda", "moderator"), ("alice", "vip"), ("bob", "vip")))
     own, other = (upload(site, user, user.username).json()["id"] for user in (alice, bob))
     site.ban(mod, alice, "download")
     fetched = [site.send("GET", f"/torrents/{t}/download", u) for u in (alice, bob) for t in (own, other)]
@@ -129,10 +124,10 @@ def test_who_may_not_download_fetches_its_own_torrents_only(site: Site) -> None:
 
 
 def test_a_lifted_ban_gives_back_what_it_took(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     before = permissions(site, alice)
     receipt = site.ban(mod, alice, "upload").json()
-    lifted = site.send("DELETE", f"/bans/{receipt['id']}", mod, {"reason": "appeal"}, **{"If-Match": "1"})
+    lifted = site.send("DELETE", f"/bans/{receipt['id']}", mod, {"reason": "appeal"}, {"If-Match": "1"})
     assert (lifted.status_code, lifted.json()["id"], lifted.json()["version"]) == (200, receipt["id"], 2)
     assert permissions(site, alice) == before
     again = site.send("DELETE", f"/bans/{receipt['id']}", mod, {"reason": "appeal"})
@@ -140,7 +135,7 @@ def test_a_lifted_ban_gives_back_what_it_took(site: Site) -> None:
 
 
 def test_an_account_whose_ban_was_lifted_signs_in_again(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice", password=PASSWORD)
     ban = site.ban(mod, alice).json()
     site.send("DELETE", f"/bans/{ban['id']}", mod, {"reason": "appeal"})
     assert site.send("GET", "/users/me", alice).status_code == 401  # its sessions stay ended
@@ -149,9 +144,9 @@ def test_an_account_whose_ban_was_lifted_signs_in_again(site: Site) -> None:
 
 
 def test_imposing_and_lifting_need_the_right_and_a_higher_level(site: Site) -> None:
-    mod, other = site.members("moda", "moderator"), site.members("mod2", "moderator")
-    admin, alice = site.members("admin1", "administrator"), site.members("alice")
-    forum = site.members("forum", "forum_moderator")
+    mod, other = site.members.join("moda", "moderator"), site.members.join("mod2", "moderator")
+    admin, alice = site.members.join("admin1", "administrator"), site.members.join("alice")
+    forum = site.members.join("forum", "forum_moderator")
     assert refusal(site.ban(alice, mod)) == (403, "not_permitted")
     assert refusal(site.ban(forum, alice)) == (403, "not_permitted")
     for staff, user in ((mod, mod), (mod, other), (mod, admin)):
@@ -178,13 +173,13 @@ def test_imposing_and_lifting_need_the_right_and_a_higher_level(site: Site) -> N
     ],
 )
 def test_bans_that_cannot_be_are_refused(site: Site, fields: dict[str, Any], status: int, code: str) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     assert refusal(site.ban(mod, alice, **fields)) == (status, code)
     assert rows_of(site.platform, "SELECT count(*) FROM read.ban") == [(0,)]
 
 
 def test_whom_and_what_nobody_knows_is_not_found(site: Site) -> None:
-    mod = site.members("moda", "moderator")
+    mod = site.members.join("moda", "moderator")
     body = {"kind": "upload", "reason": "r"}
     for user in (NOWHERE, SYSTEM):
         assert refusal(site.send("POST", f"/users/{user}/bans", mod, body)) == (404, "not_found")
@@ -194,7 +189,7 @@ def test_whom_and_what_nobody_knows_is_not_found(site: Site) -> None:
 
 
 def test_one_ban_of_a_kind_is_in_force(site: Site) -> None:
-    mod, alice, bob = site.members("moda", "moderator"), site.members("alice"), site.members("bob")
+    mod, alice, bob = site.members.join("moda", "moderator"), site.members.join("alice"), site.members.join("bob")
     first = site.ban(mod, alice, "upload").json()
     assert refusal(site.ban(mod, alice, "upload")) == (409, "already_banned")
     assert site.ban(mod, alice, "download").status_code == 201
@@ -204,7 +199,7 @@ def test_one_ban_of_a_kind_is_in_force(site: Site) -> None:
 
 
 def test_of_bans_at_the_same_moment_one_wins(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     body = {"kind": "upload", "reason": "r"}
     for attempt in range(3):
         with ThreadPoolExecutor(4) as threads:
@@ -217,7 +212,7 @@ def test_of_bans_at_the_same_moment_one_wins(site: Site) -> None:
 
 
 def test_a_ban_lifted_twice_at_the_same_moment_is_lifted_once(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     ban = site.ban(mod, alice, "upload").json()["id"]
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: site.at_once("DELETE", f"/bans/{ban}", mod, {"reason": "r"}), range(4)))
@@ -226,16 +221,16 @@ def test_a_ban_lifted_twice_at_the_same_moment_is_lifted_once(site: Site) -> Non
 
 
 def test_a_repeated_command_imposes_one_ban(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     body, key = {"kind": "upload", "reason": "r"}, {"Idempotency-Key": str(uuid4())}
-    first, again = (site.send("POST", f"/users/{alice.id}/bans", mod, body, **key) for _ in range(2))
+    first, again = (site.send("POST", f"/users/{alice.id}/bans", mod, body, key) for _ in range(2))
     assert again.status_code == 201
     assert again.json() == first.json()
     assert rows_of(site.platform, "SELECT count(*) FROM read.ban") == [(1,)]
 
 
 def test_a_ban_ends_at_its_time_to_the_second_whether_or_not_that_was_recorded(site: Site) -> None:
-    mod, alice, until = site.members("moda", "moderator"), site.members("alice"), soon(300)
+    mod, alice, until = site.members.join("moda", "moderator"), site.members.join("alice"), soon(300)
     site.ban(mod, alice, "upload", until=until.isoformat())
     site.set_clock(until - timedelta(seconds=1))
     assert "torrents.upload" not in permissions(site, alice)
@@ -249,7 +244,7 @@ def test_a_ban_ends_at_its_time_to_the_second_whether_or_not_that_was_recorded(s
 
 def test_an_overdue_ban_makes_way_for_a_new_one(site: Site) -> None:
     """The edge sees the old ban end first: in the other order the new one would not hold there."""
-    mod, alice, until = site.members("moda", "moderator"), site.members("alice"), soon(300)
+    mod, alice, until = site.members.join("moda", "moderator"), site.members.join("alice"), soon(300)
     old = site.ban(mod, alice, "download", until=until.isoformat()).json()["id"]
     site.set_clock(until)
     new = site.ban(mod, alice, "download").json()
@@ -261,13 +256,14 @@ def test_an_overdue_ban_makes_way_for_a_new_one(site: Site) -> None:
 
 
 def test_the_worker_records_every_end_once_and_nothing_early(site: Site) -> None:
-    mod, alice, bob, until = site.members("moda", "moderator"), site.members("alice"), site.members("bob"), soon(300)
+    mod, alice, bob = site.members.join("moda", "moderator"), site.members.join("alice"), site.members.join("bob")
+    until = soon(300)
     site.ban(mod, alice, "account", until=until.isoformat())
     site.ban(mod, bob, "account")
-    site.catch_up()
+    site.members.catch_up()
 
     def states() -> list[tuple[Any, ...]]:
-        site.catch_up()
+        site.members.catch_up()
         return rows_of(
             site.platform,
             "SELECT a.username, b.state, u.enabled FROM read.ban b JOIN read.announce_user u USING (user_id)"
@@ -289,13 +285,13 @@ def test_the_worker_records_every_end_once_and_nothing_early(site: Site) -> None
 
 
 def test_of_lifting_and_expiring_at_the_same_moment_one_wins(site: Site) -> None:
-    mod, alice, until = site.members("moda", "moderator"), site.members("alice"), soon(300)
+    mod, alice, until = site.members.join("moda", "moderator"), site.members.join("alice"), soon(300)
     ban = site.ban(mod, alice, "upload", until=until.isoformat()).json()["id"]
-    site.catch_up()
+    site.members.catch_up()
     with ThreadPoolExecutor(2) as threads:
         lifting = threads.submit(site.at_once, "DELETE", f"/bans/{ban}", mod, {"reason": "appeal"})
         threads.submit(expire_bans, site.platform, until).result()
-    site.catch_up()
+    site.members.catch_up()
     (state,) = rows_of(site.platform, "SELECT state, version FROM read.ban")
     assert state == (("lifted", 2) if lifting.result().status_code == 200 else ("expired", 2))
     claim = site.platform.store(SYSTEM).get(Claim, ban_claim_id(alice.id, BanKind.UPLOAD))
@@ -303,7 +299,7 @@ def test_of_lifting_and_expiring_at_the_same_moment_one_wins(site: Site) -> None
 
 
 def test_bans_are_listed_for_staff_and_for_their_user(site: Site) -> None:
-    mod, alice, bob = site.members("moda", "moderator"), site.members("alice"), site.members("bob")
+    mod, alice, bob = site.members.join("moda", "moderator"), site.members.join("alice"), site.members.join("bob")
     kinds = ["upload", "post", "invite"]
     for kind in kinds:
         site.ban(mod, alice, kind, reason=f"no {kind}")
@@ -322,10 +318,10 @@ def test_bans_are_listed_for_staff_and_for_their_user(site: Site) -> None:
 
 
 def test_a_list_waits_for_the_ban_that_the_caller_saw(site: Site) -> None:
-    mod, alice = site.members("moda", "moderator"), site.members("alice")
+    mod, alice = site.members.join("moda", "moderator"), site.members.join("alice")
     position = str(site.ban(mod, alice, "upload").json()["position"])
-    behind = site.at_once("GET", f"/users/{alice.id}/bans", mod, **{"X-Min-Position": position})
+    behind = site.at_once("GET", f"/users/{alice.id}/bans", mod, headers={"X-Min-Position": position})
     assert refusal(behind) == (503, "projection_behind")
     site.platform.engine().drain(bans)
-    seen = site.at_once("GET", f"/users/{alice.id}/bans", mod, **{"X-Min-Position": position})
+    seen = site.at_once("GET", f"/users/{alice.id}/bans", mod, headers={"X-Min-Position": position})
     assert len(seen.json()["items"]) == 1

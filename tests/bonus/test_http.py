@@ -8,21 +8,9 @@ from uuid import uuid4
 import pytest
 
 from domain.default_data import BONUS_RULES
-from runtime.platform import Platform
-from tests.bonus.members import Client, Members
-from tests.in_process import TestClient
+from tests.members import Client, Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-@pytest.fixture
-def client(members: Members, api: TestClient) -> Client:
-    return Client(members, api)
 
 
 def test_staff_grant_points_and_the_user_sees_why(client: Client, members: Members) -> None:

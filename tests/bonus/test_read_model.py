@@ -16,15 +16,10 @@ from queries.bonus_rules import rules
 from runtime.follow import Step
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from tests.bonus.members import Members, account_ids
 from tests.given import NOON, Given, halted_error, projected, rows_of
+from tests.members import Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def posted(account: UUID, version: int, entry: UUID, amount: int, balance: int, counter: UUID) -> Any:
@@ -83,7 +78,7 @@ def test_balances_are_kept_per_user_and_the_whole_ledger_sums_to_zero(members: M
     assert rows_of(platform, "SELECT sum(balance)::bigint FROM read.ledger_account") == [(0,)]
     assert rows_of(platform, "SELECT account_id FROM read.ledger_open_entry") == []
     issuing = rows_of(platform, "SELECT account_id FROM read.ledger_account WHERE kind = 'issuance'")
-    assert {row[0] for row in issuing} == set(account_ids([ada.id, bob.id], AccountKind.ISSUANCE))
+    assert {row[0] for row in issuing} == {Account.open(AccountKind.ISSUANCE, user.id).id for user in (ada, bob)}
 
 
 def test_a_second_replay_gives_the_same_rows(members: Members, platform: Platform) -> None:

@@ -11,17 +11,12 @@ from httpx import Response
 from projections.groups import groups
 from runtime.platform import Platform
 from tests.given import projected
-from tests.members import Members, SignedIn
+from tests.members import Member, Members
 
 pytestmark = pytest.mark.engine
 
 
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-def put(api: TestClient, slug: str, user: SignedIn, body: Any, **headers: str) -> Response:
+def put(api: TestClient, slug: str, user: Member, body: Any, **headers: str) -> Response:
     answer: Response = api.put(f"/api/v1/groups/{slug}/permissions", json=body, headers={**user.headers, **headers})
     return answer
 
@@ -31,14 +26,14 @@ def refusal(answer: Response) -> tuple[int, str]:
 
 
 def test_members_see_the_ladder(api: TestClient, members: Members) -> None:
-    page = api.get("/api/v1/groups", headers=members("alice").headers).json()
+    page = api.get("/api/v1/groups", headers=members.join("alice").headers).json()
     assert page["next_cursor"] is None
     assert [(g["slug"], g["level"]) for g in page["items"]][:3] == [("banned", 0), ("validating", 10), ("member", 100)]
     assert len(page["items"]) == 13
 
 
 def test_managers_change_lower_groups(api: TestClient, platform: Platform, members: Members) -> None:
-    admin = members("admin1", "administrator")
+    admin = members.join("admin1", "administrator")
     answer = put(api, "member", admin, {"permissions": ["site.login", "announce.seed"]}, **{"If-Match": "1"})
     assert answer.status_code == 200, answer.text
     projected(platform, groups)
@@ -65,4 +60,4 @@ def test_managers_change_lower_groups(api: TestClient, platform: Platform, membe
 def test_other_changes_are_refused(
     api: TestClient, members: Members, group: str, slug: str, permissions: object, refused: tuple[int, str]
 ) -> None:
-    assert refusal(put(api, slug, members("caller", group), {"permissions": permissions})) == refused
+    assert refusal(put(api, slug, members.join("caller", group), {"permissions": permissions})) == refused

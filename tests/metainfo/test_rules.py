@@ -212,3 +212,14 @@ def test_damaged_torrents_are_parsed_or_refused_and_what_we_hand_out_is_parsed_a
         again = parse(personal(metainfo.info, metainfo.piece_layers, "http://ours.example", ""))
         assert (again.info, again.files, again.private_added) == (metainfo.info, metainfo.files, False)
     assert accepted > 500
+
+
+def test_a_second_tracker_is_a_tier_after_the_first() -> None:
+    first, second = "http://ours.example/announce/k", "udp://ours.example:6969/announce/k"
+    for info in (single_info(), hybrid_info()):
+        metainfo = parse(v2_torrent(info))
+        alone = personal(metainfo.info, metainfo.piece_layers, first, "")
+        expected: Any = decode(alone)
+        assert b"announce-list" not in expected
+        expected[b"announce-list"] = [[first.encode()], [second.encode()]]
+        assert encode(expected) == personal(metainfo.info, metainfo.piece_layers, first, "", second)

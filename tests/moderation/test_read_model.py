@@ -27,17 +27,12 @@ from projections.users import users
 from queries.moderation import case, case_facts, cases, replay, reports_of
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from tests.bonus.members import Member, Members, everything
-from tests.given import projected
+from tests.given import everything, projected
+from tests.members import Member, Members
 
 pytestmark = pytest.mark.engine
 
 NO_FILTER: dict[str, Any] = {"state": None, "subject_type": None, "claimed_by": None}
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def reports(member: Member, subject_type: SubjectType, subject_id: UUID, text: str = "") -> UUID:

@@ -8,13 +8,9 @@ import pytest
 
 from domain.announces import Event
 from domain.torrents import Torrent
-from projections.peers import peers
-from projections.torrents import torrents
-from runtime.platform import Platform
 from runtime.store import new_id
-from tests.bonus.members import Client, Member, Members
-from tests.given import projected
 from tests.in_process import TestClient
+from tests.members import Client, Member
 from tests.peers.edges import IPV6, ShippingEdge, announce
 from tests.torrents.uploads import upload
 
@@ -24,16 +20,14 @@ pytestmark = pytest.mark.engine
 class Site:
     """Ada seeds her upload over both families, grace leeches it; linus is staff. Another torrent has its own peer."""
 
-    def __init__(self, platform: Platform, api: TestClient, *, anonymous: bool = False) -> None:
-        self.platform = platform
-        self._members = Members(platform)
-        self.ada, self.grace = self._members.join("ada"), self._members.join("grace")
-        self.staff = self._members.join("linus", "moderator")
-        self._client = Client(self._members, api)
+    def __init__(self, client: Client, *, anonymous: bool = False) -> None:
+        self._client, self.join = client, client.members.join
+        self.ada, self.grace = self.join("ada"), self.join("grace")
+        self.staff = self.join("linus", "moderator")
         self.film = self._uploaded(1, anonymous=anonymous, trusted=True)
         self.other = self._uploaded(2, trusted=True)
         self.pending = self._uploaded(3)
-        self.edge = ShippingEdge(platform)
+        self.edge = ShippingEdge(client.platform)
         self.edge.ship(
             [
                 announce(
@@ -48,12 +42,8 @@ class Site:
         )
 
     def peers(self, member: Member, torrent: Torrent | None = None, **params: Any) -> Any:
-        projected(self.platform, torrents, peers)
         found = torrent or self.film
         return self._client.get(member, f"/torrents/{found.id}/peers", **params)
-
-    def join(self, name: str, group: str) -> Member:
-        return self._members.join(name, group)
 
     def _uploaded(self, n: int, **changes: Any) -> Torrent:
         torrent = upload(n, uploader_id=self.ada.id, **changes)
@@ -62,8 +52,8 @@ class Site:
 
 
 @pytest.fixture
-def site(platform: Platform, api: TestClient) -> Site:
-    return Site(platform, api)
+def site(client: Client) -> Site:
+    return Site(client)
 
 
 def test_members_see_who_is_there_and_no_addresses_but_their_own(site: Site) -> None:
@@ -90,8 +80,8 @@ def test_staff_see_every_address(site: Site) -> None:
     assert grace["ip"] == "192.0.2.2"
 
 
-def test_an_anonymous_uploader_stays_unnamed(platform: Platform, api: TestClient) -> None:
-    site = Site(platform, api, anonymous=True)
+def test_an_anonymous_uploader_stays_unnamed(client: Client) -> None:
+    site = Site(client, anonymous=True)
     seen = {m.caller.username: site.peers(m).json()["items"] for m in (site.ada, site.grace, site.staff)}
     assert [peer["user"] and peer["user"]["username"] for peer in seen["grace"]] == [None, "grace"]
     assert seen["ada"][0]["user"]["username"] == "ada"

@@ -24,15 +24,10 @@ from domain.users import User
 from runtime.facts import AnyFact, FactLog
 from runtime.follow import Step
 from runtime.platform import Platform
-from tests.bonus.members import Member, Members
 from tests.given import projected, rows_of
+from tests.members import Member, Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def reported(reporter: Member, subject_type: SubjectType, subject_id: UUID) -> UUID:

@@ -8,21 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.bonus import AccountKind
-from runtime.platform import Platform
-from tests.bonus.members import Client, Member, Members
 from tests.in_process import TestClient
+from tests.members import Client, Member, Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-@pytest.fixture
-def client(members: Members, api: TestClient) -> Client:
-    return Client(members, api)
 
 
 def wish(**fields: Any) -> dict[str, Any]:

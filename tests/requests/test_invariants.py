@@ -40,19 +40,14 @@ from projections.requests import requests
 from runtime.platform import Platform
 from runtime.rebuild import verify
 from runtime.store import VersionConflict
-from tests.bonus.members import Members
 from tests.given import projected, rows_of
+from tests.members import Members
 
 pytestmark = pytest.mark.engine
 
 WHO = st.integers(0, 3)
 POINTS = st.sampled_from([0.5, 1, 2.345, 40, 99.999, 100, 150])
 EARNED = 100_000
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def balance(platform: Platform, kind: AccountKind, owner_id: UUID) -> int:

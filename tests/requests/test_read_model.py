@@ -24,15 +24,10 @@ from queries.requests import request
 from queries.requests import requests as listed
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from tests.bonus.members import Member, Members
 from tests.given import projected
+from tests.members import Member, Members
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
 
 
 def opens(member: Member, title: str, category: str = "movies-hd", bounty: int = 5) -> UUID:

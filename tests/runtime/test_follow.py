@@ -126,7 +126,8 @@ def test_an_event_of_an_unknown_type_halts_who_reads_everything(
     owner.execute(
         "WITH future AS (INSERT INTO es.event_type (name) VALUES ('note.from_the_future') RETURNING id)"
         " SELECT es.append(gen_random_uuid(), '', '', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'api',"
-        " NULL, NULL, ARRAY[gen_random_uuid()], ARRAY[1], ARRAY[id], ARRAY[1::smallint], ARRAY['{}'::bytea]) FROM future"
+        " NULL, NULL, ARRAY[gen_random_uuid()], ARRAY[1], ARRAY[id], ARRAY[1::smallint], ARRAY['{}'::bytea])"
+        " FROM future"
     )
     assert notes.engine().drain(everything) is Step.HALTED
     assert "UnknownTopic" in rows_of(notes, "SELECT error FROM es.follower WHERE name = 'everything'")[0][0]

@@ -337,3 +337,15 @@ def test_port_zero_becomes_a_free_port() -> None:
     wanted = Settings(server=Server(port=0), edge=Edge(http_port=0, udp_port=0), telemetry=Telemetry(metrics_port=0))
     found = check_ports(wanted)
     assert all((found.server.port, found.edge.http_port, found.edge.udp_port, found.telemetry.metrics_port))
+
+
+def test_a_list_of_hosts_shares_its_ports() -> None:
+    wanted = Settings(edge=Edge(host="127.0.0.1, 127.0.0.2", http_port=0, udp_port=0), server=Server(port=0))
+    telemetry = Telemetry(metrics_enabled=False)
+    found = check_ports(wanted.model_copy(update={"telemetry": telemetry})).edge
+    assert found.udp_url == f"udp://127.0.0.1:{found.udp_port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(("127.0.0.2", 0))
+        edge = Edge(host="127.0.0.1, 127.0.0.2", http_port=0, udp_port=busy.getsockname()[1])
+        with pytest.raises(SupervisorError, match=r"^APP__EDGE__UDP_PORT: port \d+ on 127\.0\.0\.2: address already"):
+            check_ports(Settings(edge=edge, server=Server(port=0), telemetry=telemetry))

@@ -15,10 +15,10 @@ from runtime.platform import Platform
 from runtime.search import MeiliIndex, SearchAway, Sender, standing
 from runtime.settings import Search, Settings
 from tests.given import Given, projected, rows_of
-from tests.in_process import TestClient
+from tests.members import Agent, Client
 from tests.search.meilisearch import Meilisearch, serving
 from tests.site import eventually
-from tests.torrents.uploads import Caller, start_site, upload
+from tests.torrents.uploads import upload
 
 pytestmark = pytest.mark.engine
 
@@ -42,9 +42,8 @@ def sender(platform: Platform, server: Meilisearch) -> Sender:
 
 
 @pytest.fixture
-def member(platform: Platform, api: TestClient) -> Caller:
-    start_site(platform)
-    return Caller(platform, api, "member")
+def member(client: Client) -> Agent:
+    return client.agent("member")
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_what_is_deleted_leaves_the_index(
 
 
 def test_a_search_is_answered_by_the_index(
-    server: Meilisearch, sender: Sender, member: Caller, two: tuple[Torrent, Torrent]
+    server: Meilisearch, sender: Sender, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     first, second = (str(one.id) for one in two)
     sender.send()
@@ -111,7 +110,7 @@ def test_a_search_is_answered_by_the_index(
 
 
 def test_hostile_values_stay_values(
-    server: Meilisearch, sender: Sender, member: Caller, two: tuple[Torrent, Torrent]
+    server: Meilisearch, sender: Sender, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     sender.send()
     for value in ('x" OR id EXISTS', "x' OR 1=1", "_geoRadius(1,1,1)", "\\"):
@@ -120,7 +119,7 @@ def test_hostile_values_stay_values(
 
 
 def test_what_was_deleted_a_moment_ago_is_not_shown(
-    sender: Sender, given: Given, member: Caller, two: tuple[Torrent, Torrent]
+    sender: Sender, given: Given, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     first, second = two
     sender.send()
@@ -130,7 +129,7 @@ def test_what_was_deleted_a_moment_ago_is_not_shown(
 
 
 def test_until_everything_was_sent_postgresql_answers(
-    sender: Sender, member: Caller, two: tuple[Torrent, Torrent]
+    sender: Sender, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     before = member.get("/search/torrents", q="ledgres")
     assert (before["engine"], len(before["items"])) == ("postgresql", 1)
@@ -139,7 +138,7 @@ def test_until_everything_was_sent_postgresql_answers(
 
 
 def test_who_waits_for_a_position_is_answered_by_whoever_has_reached_it(
-    sender: Sender, given: Given, member: Caller, two: tuple[Torrent, Torrent]
+    sender: Sender, given: Given, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     sender.send()
     position = given.aggregates(upload(4, name="A Third Film", trusted=True))
@@ -150,7 +149,7 @@ def test_who_waits_for_a_position_is_answered_by_whoever_has_reached_it(
 
 
 def test_while_the_server_is_away_postgresql_answers(
-    server: Meilisearch, sender: Sender, member: Caller, two: tuple[Torrent, Torrent]
+    server: Meilisearch, sender: Sender, member: Agent, two: tuple[Torrent, Torrent]
 ) -> None:
     sender.send()
     page = member.get("/search/torrents", q="film", limit="1")

@@ -9,37 +9,40 @@ from urllib.parse import unquote
 from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
 
 from domain.announce_keys import verifies
 from domain.metainfo import announce_hashes, parse
 from domain.metainfo.bencode import decode
 from queries.torrents import content_disposition
+from runtime.http.deps import settings as given_settings
 from runtime.platform import Platform
+from runtime.settings import Settings
 from tests.given import rows_of
 from tests.in_process import TestClient
+from tests.members import Agent, Client
 from tests.metainfo.samples import CONTENT, good_torrents, hybrid_info, layers, single_info, torrent, v1_info
-from tests.torrents.uploads import Caller, file_of, start_site
+from tests.torrents.uploads import file_of
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def member(platform: Platform, api: TestClient) -> Caller:
-    start_site(platform)
-    return Caller(platform, api, "member")
+def member(client: Client) -> Agent:
+    return client.agent("member")
 
 
 @pytest.fixture
-def other(platform: Platform, api: TestClient, member: Caller) -> Caller:
-    return Caller(platform, api, "member")
+def other(client: Client) -> Agent:
+    return client.agent("other")
 
 
 @pytest.fixture
-def staff(platform: Platform, api: TestClient, member: Caller) -> Caller:
-    return Caller(platform, api, "moderator")
+def staff(client: Client) -> Agent:
+    return client.agent("staff", "moderator")
 
 
-def test_an_upload_waits_is_approved_and_listed(member: Caller, other: Caller, staff: Caller) -> None:
+def test_an_upload_waits_is_approved_and_listed(member: Agent, other: Agent, staff: Agent) -> None:
     receipt = member.uploaded("film", name=" A Film ", tags="Drama, crime", category="tv-hd")
     assert receipt["status"] == "pending"
     assert other.get("/torrents")["items"] == []
@@ -59,7 +62,7 @@ def test_an_upload_waits_is_approved_and_listed(member: Caller, other: Caller, s
 
 
 @pytest.mark.parametrize("kind", sorted(good_torrents()))
-def test_every_kind_of_torrent_is_taken_and_handed_out(member: Caller, kind: str) -> None:
+def test_every_kind_of_torrent_is_taken_and_handed_out(member: Agent, kind: str) -> None:
     file = good_torrents()[kind]
     answer = member.upload(file)
     assert answer.status_code == 201, answer.text
@@ -70,7 +73,7 @@ def test_every_kind_of_torrent_is_taken_and_handed_out(member: Caller, kind: str
     assert answer.json()["private_added"] is False
 
 
-def test_a_public_torrent_becomes_private(member: Caller) -> None:
+def test_a_public_torrent_becomes_private(member: Agent) -> None:
     answer = member.upload(torrent(single_info(private=0))).json()
     assert answer["private_added"] is True
     got = decode(member.send("GET", f"/torrents/{answer['id']}/download").content)
@@ -79,20 +82,32 @@ def test_a_public_torrent_becomes_private(member: Caller) -> None:
     assert got[b"info"][b"private"] == 1
 
 
-def test_without_a_title_the_torrents_own_name_is_shown(member: Caller) -> None:
+def test_the_udp_tracker_is_named_second_when_the_site_wants_it(app: FastAPI, member: Agent) -> None:
+    path = f"/torrents/{member.uploaded('film')['id']}/download"
+    plain: Any = decode(member.send("GET", path).content)
+    assert b"announce-list" not in plain
+    edge = Settings().edge.model_copy(update={"udp_in_torrents": True, "public_url": "https://t.example"})
+    app.dependency_overrides[given_settings] = lambda: Settings(edge=edge)
+    found: Any = decode(member.send("GET", path).content)
+    key = plain[b"announce"].rpartition(b"/")[2]
+    over_http, over_udp = b"https://t.example/announce/" + key, b"udp://t.example:6969/announce/" + key
+    assert (found[b"announce"], found[b"announce-list"]) == (over_http, [[over_http], [over_udp]])
+
+
+def test_without_a_title_the_torrents_own_name_is_shown(member: Agent) -> None:
     assert member.get(f"/torrents/{member.uploaded('own.name', name='  ')['id']}")["name"] == "own.name"
 
 
-def test_trusted_uploads_skip_the_queue(platform: Platform, api: TestClient, member: Caller) -> None:
-    assert Caller(platform, api, "uploader").uploaded("film")["status"] == "approved"
+def test_trusted_uploads_skip_the_queue(client: Client) -> None:
+    assert client.agent("uploader", "uploader").uploaded("film")["status"] == "approved"
 
 
-def test_tags_come_in_one_field_or_in_many(member: Caller) -> None:
+def test_tags_come_in_one_field_or_in_many(member: Agent) -> None:
     one, many = member.uploaded("one", tags="b,a"), member.uploaded("many", tags=["b", "a"])
     assert [member.get(f"/torrents/{it['id']}")["tags"] for it in (one, many)] == [["a", "b"], ["a", "b"]]
 
 
-def test_an_upload_with_bad_fields_is_refused(member: Caller) -> None:
+def test_an_upload_with_bad_fields_is_refused(member: Agent) -> None:
     refusals: list[tuple[dict[str, Any], str]] = [
         ({"category": "no-such"}, "unknown_category"),
         ({"category": "c" * 65}, "invalid"),
@@ -109,7 +124,7 @@ def test_an_upload_with_bad_fields_is_refused(member: Caller) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, code), fields
 
 
-def test_a_file_that_is_no_torrent_is_refused(member: Caller) -> None:
+def test_a_file_that_is_no_torrent_is_refused(member: Agent) -> None:
     refusals = [
         (b"", 422, "empty"),
         (b"not bencoded", 422, "malformed"),
@@ -123,12 +138,12 @@ def test_a_file_that_is_no_torrent_is_refused(member: Caller) -> None:
     assert rows_of(member.platform, "SELECT count(*) FROM es.blob") == [(0,)]
 
 
-def test_an_upload_without_a_file_is_refused(member: Caller) -> None:
+def test_an_upload_without_a_file_is_refused(member: Agent) -> None:
     assert member.send("POST", "/torrents", data={"category": "tv"}).status_code == 422
     assert member.send("POST", "/torrents", json={"category": "tv"}).status_code in (415, 422)
 
 
-def test_the_same_torrent_is_a_duplicate_even_after_deletion(member: Caller, other: Caller, staff: Caller) -> None:
+def test_the_same_torrent_is_a_duplicate_even_after_deletion(member: Agent, other: Agent, staff: Agent) -> None:
     first = member.uploaded("film")
     again = other.upload(file_of("film"), name="Another title")
     assert (again.status_code, again.json()["code"]) == (409, "duplicate")
@@ -138,7 +153,7 @@ def test_the_same_torrent_is_a_duplicate_even_after_deletion(member: Caller, oth
     assert other.upload(file_of("film")).status_code == 409
 
 
-def test_a_hybrid_takes_the_hash_of_each_version(member: Caller) -> None:
+def test_a_hybrid_takes_the_hash_of_each_version(member: Agent) -> None:
     hybrid = torrent(hybrid_info(CONTENT), piece_layers=layers(CONTENT))
     assert len(announce_hashes(parse(hybrid))) == 2
     assert member.upload(hybrid).status_code == 201
@@ -149,7 +164,7 @@ def test_a_hybrid_takes_the_hash_of_each_version(member: Caller) -> None:
     assert claimed == [(3,)]  # what clients announce, and the whole version 2 hash
 
 
-def test_of_the_same_upload_twice_at_once_one_wins(member: Caller, other: Caller) -> None:
+def test_of_the_same_upload_twice_at_once_one_wins(member: Agent, other: Agent) -> None:
     file = file_of("film")
     with ThreadPoolExecutor(2) as threads:
         codes = list(threads.map(lambda caller: caller.upload(file).status_code, (member, other)))
@@ -157,14 +172,14 @@ def test_of_the_same_upload_twice_at_once_one_wins(member: Caller, other: Caller
     assert rows_of(member.platform, "SELECT count(*) FROM es.blob") == [(1,)]
 
 
-def test_a_repeated_upload_gets_the_first_answer(member: Caller) -> None:
+def test_a_repeated_upload_gets_the_first_answer(member: Agent) -> None:
     key = {"Idempotency-Key": str(uuid4())}
     first, again = (member.upload(file_of("film"), key) for _ in range(2))
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
 
 
-def test_uploaders_see_their_own_uploads_before_anybody_else(member: Caller, other: Caller, staff: Caller) -> None:
+def test_uploaders_see_their_own_uploads_before_anybody_else(member: Agent, other: Agent, staff: Agent) -> None:
     receipt = member.uploaded("film")
     staff.post(f"/torrents/{receipt['id']}/reject", {"reason": "wrong category"})
     assert member.get(f"/torrents/{receipt['id']}")["reason"] == "wrong category"
@@ -175,7 +190,7 @@ def test_uploaders_see_their_own_uploads_before_anybody_else(member: Caller, oth
     assert ids == {member.username: [receipt["id"]], other.username: [], staff.username: [receipt["id"]]}
 
 
-def test_an_anonymous_uploader_is_seen_by_staff_and_self(member: Caller, other: Caller, staff: Caller) -> None:
+def test_an_anonymous_uploader_is_seen_by_staff_and_self(member: Agent, other: Agent, staff: Agent) -> None:
     receipt = member.uploaded("film", anonymous="true")
     staff.post(f"/torrents/{receipt['id']}/approve")
     path = f"/torrents/{receipt['id']}"
@@ -185,7 +200,7 @@ def test_an_anonymous_uploader_is_seen_by_staff_and_self(member: Caller, other: 
     assert found == [0, 1, 1]
 
 
-def test_a_deleted_torrent_is_gone_for_members(member: Caller, other: Caller, staff: Caller) -> None:
+def test_a_deleted_torrent_is_gone_for_members(member: Agent, other: Agent, staff: Agent) -> None:
     receipt = member.uploaded("film")
     path = f"/torrents/{receipt['id']}"
     staff.post(f"{path}/approve")
@@ -198,7 +213,7 @@ def test_a_deleted_torrent_is_gone_for_members(member: Caller, other: Caller, st
     assert [caller.get("/torrents")["items"] for caller in (member, other, staff)] == [[], [], []]
 
 
-def test_freeleech_is_shown_and_found(member: Caller, staff: Caller) -> None:
+def test_freeleech_is_shown_and_found(member: Agent, staff: Agent) -> None:
     free, other = (member.uploaded(name) for name in ("free", "other"))
     for receipt in (free, other):
         staff.post(f"/torrents/{receipt['id']}/approve")
@@ -212,7 +227,7 @@ def test_freeleech_is_shown_and_found(member: Caller, staff: Caller) -> None:
     assert member.get(f"/torrents/{free['id']}")["free_until"] is None
 
 
-def test_a_list_is_filtered_and_paged(member: Caller, staff: Caller) -> None:
+def test_a_list_is_filtered_and_paged(member: Agent, staff: Agent) -> None:
     wanted = [("tv-hd", "drama"), ("tv", "crime"), ("movies-hd", "drama"), ("tv-sd", "drama,crime")]
     ids = []
     for n, (category, tags) in enumerate(wanted):
@@ -243,7 +258,7 @@ def test_a_list_is_filtered_and_paged(member: Caller, staff: Caller) -> None:
         assert pages == listed(sort=sort)
 
 
-def test_a_bad_question_is_refused(member: Caller) -> None:
+def test_a_bad_question_is_refused(member: Agent) -> None:
     questions = (
         "sort=password deleted=true limit=0 limit=101 cursor=abc uploader=me status=hidden free=perhaps"
         f" category=a&category=b tag=%00 tag=%ff tag={'t' * 41}"
@@ -252,7 +267,7 @@ def test_a_bad_question_is_refused(member: Caller) -> None:
         assert member.send("GET", f"/torrents?{question}").status_code == 422, question
 
 
-def test_a_cursor_belongs_to_its_sort(member: Caller, staff: Caller) -> None:
+def test_a_cursor_belongs_to_its_sort(member: Agent, staff: Agent) -> None:
     for name in ("a", "b"):
         staff.post(f"/torrents/{member.uploaded(name)['id']}/approve")
     cursor = member.get("/torrents", limit="1")["next_cursor"]
@@ -260,7 +275,7 @@ def test_a_cursor_belongs_to_its_sort(member: Caller, staff: Caller) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_cursor")
 
 
-def test_each_copy_carries_its_owners_key_for_this_torrent_only(member: Caller, other: Caller, staff: Caller) -> None:
+def test_each_copy_carries_its_owners_key_for_this_torrent_only(member: Agent, other: Agent, staff: Agent) -> None:
     one, two = (member.uploaded(name) for name in ("one", "two"))
     for receipt in (one, two):
         staff.post(f"/torrents/{receipt['id']}/approve")
@@ -290,19 +305,19 @@ def test_each_copy_carries_its_owners_key_for_this_torrent_only(member: Caller, 
 
 
 def test_a_copy_is_kept_from_those_without_the_right(
-    platform: Platform, api: TestClient, member: Caller, other: Caller, staff: Caller
+    client: Client, api: TestClient, member: Agent, other: Agent, staff: Agent
 ) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}"
     assert [c.send("GET", f"{path}/download").status_code for c in (member, other, staff)] == [200, 404, 200]
     staff.post(f"{path}/approve")
     for group in ("validating", "banned"):
-        caller = Caller(platform, api, group)
+        caller = client.agent(group, group)
         codes = [caller.send("GET", where).status_code for where in (f"{path}/download", path, "/torrents")]
         assert codes == [403, 403, 403]
     assert api.get(f"/api/v1{path}/download").status_code == 401
 
 
-def test_head_answers_as_get_without_a_body(member: Caller) -> None:
+def test_head_answers_as_get_without_a_body(member: Agent) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}/download"
     get, head = member.send("GET", path), member.send("HEAD", path)
     assert head.status_code == 200
@@ -330,7 +345,7 @@ def test_a_file_name_can_break_no_header(name: str, plain: str) -> None:
     assert len(unquote(extended, errors="strict").encode()) <= 255
 
 
-def test_only_staff_decide(member: Caller) -> None:
+def test_only_staff_decide(member: Agent) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}"
     refused = [
         member.post(f"{path}/approve", expect=403),
@@ -341,7 +356,7 @@ def test_only_staff_decide(member: Caller) -> None:
     assert [answer["code"] for answer in refused] == ["not_permitted"] * 4
 
 
-def test_a_rejection_says_why(member: Caller, staff: Caller) -> None:
+def test_a_rejection_says_why(member: Agent, staff: Agent) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}/reject"
     refusals: list[tuple[object, str]] = [
         ({}, "invalid"),
@@ -353,13 +368,13 @@ def test_a_rejection_says_why(member: Caller, staff: Caller) -> None:
         assert staff.post(path, body, expect=422)["code"] == code
 
 
-def test_freeleech_has_an_end_in_the_future(member: Caller, staff: Caller) -> None:
+def test_freeleech_has_an_end_in_the_future(member: Agent, staff: Agent) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}/freeleech"
     for until in ("2001-01-01T00:00:00Z", "2099-01-01", "2099-01-01T00:00:00", 4070908800, None):
         staff.post(path, {"until": until}, expect=422)
 
 
-def test_a_decision_on_another_version_is_refused(member: Caller, staff: Caller) -> None:
+def test_a_decision_on_another_version_is_refused(member: Agent, staff: Agent) -> None:
     path = f"/torrents/{member.uploaded('film')['id']}"
     version = {"If-Match": str(staff.get(path)["version"])}
     assert staff.send("POST", f"{path}/reject", version, json={"reason": "no"}).status_code == 200
@@ -367,7 +382,7 @@ def test_a_decision_on_another_version_is_refused(member: Caller, staff: Caller)
     assert (late.status_code, late.json()["code"]) == (409, "version_conflict")
 
 
-def test_what_is_not_there_is_not_found(member: Caller, staff: Caller) -> None:
+def test_what_is_not_there_is_not_found(member: Agent, staff: Agent) -> None:
     unknown = f"/torrents/{uuid4()}"
     assert staff.post(f"{unknown}/approve", expect=404)["code"] == "not_found"
     assert staff.delete(unknown, {"reason": "no"}, expect=404)["code"] == "not_found"
@@ -376,11 +391,11 @@ def test_what_is_not_there_is_not_found(member: Caller, staff: Caller) -> None:
     assert member.send("GET", "/torrents/1").status_code == 422
 
 
-def test_others_learn_nothing_of_a_waiting_upload_by_deleting_it(member: Caller, other: Caller) -> None:
+def test_others_learn_nothing_of_a_waiting_upload_by_deleting_it(member: Agent, other: Agent) -> None:
     other.delete(f"/torrents/{member.uploaded('film')['id']}", {"reason": "no"}, expect=404)
 
 
-def test_groups_without_the_right_upload_nothing(platform: Platform, api: TestClient, member: Caller) -> None:
-    answer = Caller(platform, api, "validating").upload(file_of("film"))
+def test_groups_without_the_right_upload_nothing(client: Client, platform: Platform) -> None:
+    answer = client.agent("validating", "validating").upload(file_of("film"))
     assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted")
     assert rows_of(platform, "SELECT count(*) FROM es.blob") == [(0,)]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from domain.announces import Event
-from projections.peers import peers
-from projections.torrents import torrents
-from runtime.platform import Platform
 from runtime.store import new_id
-from tests.bonus.members import Client, Member, Members
-from tests.given import projected
 from tests.in_process import TestClient
+from tests.members import Client
 from tests.peers.edges import ShippingEdge, announce
 
 pytestmark = pytest.mark.engine
@@ -22,24 +16,19 @@ pytestmark = pytest.mark.engine
 class Site:
     """Two members, staff and somebody whose address is not confirmed; ada has uploaded 300 bytes in three announces."""
 
-    def __init__(self, platform: Platform, api: TestClient) -> None:
-        self.platform = platform
-        members = Members(platform)
+    def __init__(self, client: Client) -> None:
+        members = client.members
         self.ada, self.grace = members.join("ada"), members.join("grace")
         self.staff, self.newcomer = members.join("linus", "moderator"), members.join("newbie", "validating")
-        self._client = Client(members, api)
-        edge = ShippingEdge(platform)
+        self.get = client.get
+        edge = ShippingEdge(client.platform)
         for step in range(4):
             edge.ship([announce(step, Event.REGULAR, user=self.ada.id, up=100 * step, left=1)])
 
-    def get(self, member: Member, path: str, **params: Any) -> Any:
-        projected(self.platform, torrents, peers)
-        return self._client.get(member, path, **params)
-
 
 @pytest.fixture
-def site(platform: Platform, api: TestClient) -> Site:
-    return Site(platform, api)
+def site(client: Client) -> Site:
+    return Site(client)
 
 
 def test_any_member_sees_the_numbers(site: Site) -> None:

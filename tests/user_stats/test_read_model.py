@@ -12,17 +12,16 @@ from projections.users import users
 from queries.user_stats import transfers, user_stats
 from runtime.platform import Platform
 from runtime.store import new_id
-from tests.bonus.members import Member, Members
 from tests.given import projected
+from tests.members import Member, Members
 from tests.peers.edges import FILM, ShippingEdge, announce
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def members(platform: Platform) -> tuple[Member, Member]:
-    site = Members(platform)
-    return site.join("ada"), site.join("grace", points=7)
+def two(members: Members) -> tuple[Member, Member]:
+    return members.join("ada"), members.join("grace", points=7)
 
 
 def transferred(platform: Platform, *members: Member) -> None:
@@ -36,11 +35,11 @@ def transferred(platform: Platform, *members: Member) -> None:
     projected(platform, users, bonus, torrents, peers)
 
 
-def test_numbers_are_zero_before_the_first_announce(platform: Platform, members: tuple[Member, Member]) -> None:
+def test_numbers_are_zero_before_the_first_announce(platform: Platform, two: tuple[Member, Member]) -> None:
     projected(platform, users, bonus, peers)
     with platform.pool.connection() as db:
         db.execute("SET search_path = read")
-        ada, grace = (user_stats(db, member.id) for member in members)
+        ada, grace = (user_stats(db, member.id) for member in two)
         assert ada is not None
         assert (ada.uploaded, ada.downloaded, ada.ratio, ada.seeding, ada.bonus_points) == (0, 0, None, 0, 0)
         assert grace is not None
@@ -48,23 +47,23 @@ def test_numbers_are_zero_before_the_first_announce(platform: Platform, members:
         assert user_stats(db, new_id()) is None
 
 
-def test_each_users_ratio_is_their_own(platform: Platform, members: tuple[Member, Member]) -> None:
-    transferred(platform, *members)
+def test_each_users_ratio_is_their_own(platform: Platform, two: tuple[Member, Member]) -> None:
+    transferred(platform, *two)
     with platform.pool.connection() as db:
         db.execute("SET search_path = read")
-        ada, grace = (user_stats(db, member.id) for member in members)
+        ada, grace = (user_stats(db, member.id) for member in two)
     assert ada is not None
     assert grace is not None
     assert (ada.uploaded, ada.downloaded, ada.ratio, ada.leeching) == (999, 3, 333.0, 1)
     assert (grace.uploaded, grace.downloaded, grace.ratio) == (1998, 3, 666.0)
 
 
-def test_explanations_come_newest_first_and_never_twice(platform: Platform, members: tuple[Member, Member]) -> None:
-    transferred(platform, *members)
+def test_explanations_come_newest_first_and_never_twice(platform: Platform, two: tuple[Member, Member]) -> None:
+    transferred(platform, *two)
     with platform.pool.connection() as db:
         db.execute("SET search_path = read")
-        first = transfers(db, members[1].id, None, 2)
-        rest = transfers(db, members[1].id, [first[-1].position, first[-1].seq, first[-1].n], 2)
+        first = transfers(db, two[1].id, None, 2)
+        rest = transfers(db, two[1].id, [first[-1].position, first[-1].seq, first[-1].n], 2)
     assert [t.client_uploaded for t in (*first, *rest)] == [1998, 1332, 666]
     assert [(t.baseline_uploaded, t.uploaded) for t in (*first, *rest)] == [(1332, 666), (666, 666), (0, 666)]
     assert {(t.torrent_id, t.torrent_name, t.edge_id) for t in first} == {(FILM, None, "edge-1")}

@@ -22,24 +22,19 @@ from projections.groups import groups
 from projections.users import users
 from runtime.platform import Platform
 from tests.given import projected, rows_of
-from tests.members import PASSWORD, Members, SignedIn
+from tests.members import PASSWORD, Member, Members
 
 pytestmark = pytest.mark.engine
 
 NOBODY_ID = "0199a4f0-0000-7000-8000-00000000dead"
 
 
-@pytest.fixture
-def members(platform: Platform) -> Members:
-    return Members(platform)
-
-
-def get(api: TestClient, path: str, user: SignedIn, **params: Any) -> Response:
+def get(api: TestClient, path: str, user: Member, **params: Any) -> Response:
     answer: Response = api.get(f"/api/v1{path}", headers=user.headers, params=params)
     return answer
 
 
-def post(api: TestClient, path: str, user: SignedIn, body: Any = None, **headers: str) -> Response:
+def post(api: TestClient, path: str, user: Member, body: Any = None, **headers: str) -> Response:
     sent = {} if body is None else {"json": body}
     answer: Response = api.post(f"/api/v1{path}", headers={**user.headers, **headers}, **sent)
     return answer
@@ -50,7 +45,7 @@ def refusal(answer: Response) -> tuple[int, str]:
 
 
 def test_me_is_the_callers_own_account(api: TestClient, platform: Platform, members: Members) -> None:
-    alice, _ = members("alice", "power_user"), members("bob")
+    alice, _ = members.join("alice", "power_user"), members.join("bob")
     shown = get(api, "/users/me", alice).json()
     assert (shown["id"], shown["username"], shown["email"]) == (str(alice.id), "alice", "alice@example.org")
     assert (shown["group"], shown["state"], shown["two_factor"]) == ("power_user", "enabled", False)
@@ -61,7 +56,7 @@ def test_me_is_the_callers_own_account(api: TestClient, platform: Platform, memb
 
 
 def test_me_shows_points_with_their_decimals(api: TestClient, platform: Platform, members: Members) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice"), members.join("bob")
     for user, amount in ((alice, 1_234_567), (bob, 5_000)):
         account, issuance = Account.open(AccountKind.BONUS, user.id), Account.open(AccountKind.ISSUANCE, user.id)
         transfer(issuance, account, amount, Cause(PostingKind.GRANTED, "grant", user.id), entry_id=uuid4())
@@ -77,8 +72,8 @@ def test_nobody_is_shown_without_signing_in(api: TestClient, members: Members) -
 
 
 def test_private_fields_are_for_the_user_and_senior_staff(api: TestClient, members: Members) -> None:
-    alice, bob, mod = members("alice"), members("bob"), members("moda", "moderator")
-    forum = members("forum", "forum_moderator")
+    alice, bob, mod = members.join("alice"), members.join("bob"), members.join("moda", "moderator")
+    forum = members.join("forum", "forum_moderator")
     by_caller = {c.username: get(api, f"/users/{alice.id}", c).json() for c in (alice, bob, mod, forum)}
     assert {name: shown["email"] for name, shown in by_caller.items()} == {
         "alice": "alice@example.org", "bob": None, "moda": "alice@example.org", "forum": None,
@@ -89,19 +84,19 @@ def test_private_fields_are_for_the_user_and_senior_staff(api: TestClient, membe
 
 @pytest.mark.parametrize(("user_id", "status"), [(NOBODY_ID, 404), ("alice", 422), (NOBODY_ID.upper(), 422)])
 def test_who_is_not_there_is_not_found(api: TestClient, members: Members, user_id: str, status: int) -> None:
-    assert get(api, f"/users/{user_id}", members("alice")).status_code == status
+    assert get(api, f"/users/{user_id}", members.join("alice")).status_code == status
 
 
 def test_who_waits_for_confirmation_sees_nobody_else(api: TestClient, members: Members) -> None:
-    alice, waiting = members("alice"), members("waiting", "validating")
+    alice, waiting = members.join("alice"), members.join("waiting", "validating")
     assert get(api, f"/users/{waiting.id}", waiting).status_code == 200
     assert get(api, f"/users/{alice.id}", waiting).status_code == 404
     assert refusal(get(api, "/search/users", waiting, q="alice")) == (403, "not_permitted")
 
 
 def test_the_list_is_for_staff_and_pages_without_gaps(api: TestClient, members: Members) -> None:
-    made = [members(f"user{n}") for n in range(5)]
-    mod = members("moda", "moderator")
+    made = [members.join(f"user{n}") for n in range(5)]
+    mod = members.join("moda", "moderator")
     assert refusal(get(api, "/users", made[0])) == (403, "not_permitted")
     seen, cursor = [], None
     while True:
@@ -118,13 +113,13 @@ def test_the_list_is_for_staff_and_pages_without_gaps(api: TestClient, members: 
 
 def test_search_finds_prefixes_first_then_what_resembles(api: TestClient, platform: Platform, members: Members) -> None:
     for name in ("marion", "mario", "amario", "zelda"):
-        members(name)
-    gone = members("mariogone")
+        members.join(name)
+    gone = members.join("mariogone")
     user = platform.store(SYSTEM).get(User, gone.id)
     user.disable("spam")
     platform.store(SYSTEM).save(user)
     projected(platform, users)
-    luigi = members("luigi", "elite")
+    luigi = members.join("luigi", "elite")
     found = get(api, "/search/users", luigi, q="Mario").json()
     assert [item["username"] for item in found["items"]] == ["mario", "marion", "amario"]
     assert (found["facets"], found["engine"]) == ({"group": {"member": 3}}, "postgresql")
@@ -133,20 +128,21 @@ def test_search_finds_prefixes_first_then_what_resembles(api: TestClient, platfo
 
 @pytest.mark.parametrize("q", ["%", "_____", "\\", "%' OR 1=1 --", "zz%"])
 def test_search_takes_signs_of_sql_literally(api: TestClient, members: Members, q: str) -> None:
-    assert get(api, "/search/users", members("alice"), q=q).json()["items"] == []
+    assert get(api, "/search/users", members.join("alice"), q=q).json()["items"] == []
 
 
 @pytest.mark.parametrize("params", [{}, {"q": ""}, {"q": "x" * 65}, {"q": "a", "limit": 0}, {"q": "a", "limit": 101}])
 def test_searches_for_nothing_or_too_much_are_refused(
     api: TestClient, members: Members, params: dict[str, Any]
 ) -> None:
-    assert get(api, "/search/users", members("alice"), **params).status_code == 422
+    assert get(api, "/search/users", members.join("alice"), **params).status_code == 422
 
 
 def test_staff_move_users_below_them_to_groups_below_them(
     api: TestClient, platform: Platform, members: Members
 ) -> None:
-    admin, mod, alice = members("admin1", "administrator"), members("moda", "moderator"), members("alice")
+    admin, mod = members.join("admin1", "administrator"), members.join("moda", "moderator")
+    alice = members.join("alice")
     moved = post(api, f"/users/{alice.id}/group", admin, {"group": "elite", "reason": "earned"})
     assert moved.status_code == 200, moved.text
     projected(platform, users)
@@ -166,14 +162,14 @@ def test_staff_move_users_below_them_to_groups_below_them(
 
 
 def test_nobody_promotes_itself(api: TestClient, members: Members) -> None:
-    admin, sysop = members("admin1", "administrator"), members("boss1", "sysop")
+    admin, sysop = members.join("admin1", "administrator"), members.join("boss1", "sysop")
     for caller, group in ((admin, "sysop"), (sysop, "member")):
         answer = post(api, f"/users/{caller.id}/group", caller, {"group": group, "reason": "r"})
         assert refusal(answer) == (403, "above_own_level")
 
 
 def test_a_sysop_makes_another_one(api: TestClient, platform: Platform, members: Members) -> None:
-    sysop, alice = members("boss1", "sysop"), members("alice")
+    sysop, alice = members.join("boss1", "sysop"), members.join("alice")
     assert post(api, f"/users/{alice.id}/group", sysop, {"group": "sysop", "reason": "r"}).status_code == 200
     assert platform.store(SYSTEM).get(User, alice.id).group == "sysop"
     answer = post(api, f"/users/{alice.id}/disable", sysop, {"reason": "r"})
@@ -181,14 +177,14 @@ def test_a_sysop_makes_another_one(api: TestClient, platform: Platform, members:
 
 
 def test_a_group_that_may_not_come_in_ends_the_sessions(api: TestClient, platform: Platform, members: Members) -> None:
-    admin, alice = members("admin1", "administrator"), members("alice")
+    admin, alice = members.join("admin1", "administrator"), members.join("alice")
     post(api, f"/users/{alice.id}/group", admin, {"group": "banned", "reason": "r"})
     assert get(api, "/users/me", alice).status_code == 401
     assert platform.store(SYSTEM).get(Session, alice.pair.session_id).ended
 
 
 def test_a_disabled_user_is_out_at_once_on_every_device(api: TestClient, platform: Platform, members: Members) -> None:
-    mod, alice, bob = members("moda", "moderator"), members("alice"), members("bob")
+    mod, alice, bob = members.join("moda", "moderator"), members.join("alice"), members.join("bob")
     second = members.sign_in(alice.id, "alice")
     assert post(api, f"/users/{alice.id}/disable", mod, {"reason": "spam"}).status_code == 200
     for session in (alice, second):  # before any projection ran
@@ -206,7 +202,7 @@ def test_a_disabled_user_is_out_at_once_on_every_device(api: TestClient, platfor
 
 
 def test_disabling_needs_the_right_a_lower_level_and_a_reason(api: TestClient, members: Members) -> None:
-    mod, other, alice = members("moda", "moderator"), members("mod2", "moderator"), members("alice")
+    mod, other, alice = members.join("moda", "moderator"), members.join("mod2", "moderator"), members.join("alice")
     assert refusal(post(api, f"/users/{mod.id}/disable", alice, {"reason": "r"})) == (403, "not_permitted")
     assert refusal(post(api, f"/users/{other.id}/disable", mod, {"reason": "r"})) == (403, "above_own_level")
     assert refusal(post(api, f"/users/{mod.id}/disable", mod, {"reason": "r"})) == (403, "above_own_level")
@@ -216,7 +212,7 @@ def test_disabling_needs_the_right_a_lower_level_and_a_reason(api: TestClient, m
 
 
 def test_a_reset_passkey_is_another_one_shown_once(api: TestClient, platform: Platform, members: Members) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice"), members.join("bob")
     key = str(uuid4())
     before = get(api, "/users/me", alice).json()["passkey"]
     reset = post(api, "/users/me/passkey/reset", alice, **{"Idempotency-Key": key}).json()
@@ -231,7 +227,7 @@ def test_a_reset_passkey_is_another_one_shown_once(api: TestClient, platform: Pl
 
 
 def test_a_new_password_ends_the_other_sessions(api: TestClient, platform: Platform, members: Members) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice", password=PASSWORD), members.join("bob")
     elsewhere = members.sign_in(alice.id, "alice")
     new = "another long passphrase"
     wrong = post(api, "/users/me/password", alice, {"current": "not this one", "new": new})
@@ -248,7 +244,7 @@ def test_a_new_password_ends_the_other_sessions(api: TestClient, platform: Platf
 def test_sessions_are_listed_and_revoked_by_their_owner_only(
     api: TestClient, platform: Platform, members: Members
 ) -> None:
-    alice, bob = members("alice"), members("bob")
+    alice, bob = members.join("alice", password=PASSWORD), members.join("bob")
     tokens = api.post(
         "/api/v1/auth/login", json={"username": "alice", "password": PASSWORD}, headers={"User-Agent": "tests/1"}
     ).json()
@@ -266,7 +262,7 @@ def test_sessions_are_listed_and_revoked_by_their_owner_only(
 def test_a_right_that_a_group_loses_is_gone_with_the_next_request(
     api: TestClient, platform: Platform, members: Members
 ) -> None:
-    mod = members("moda", "moderator")
+    mod = members.join("moda", "moderator")
     assert get(api, "/users", mod).status_code == 200
     group = platform.store(SYSTEM).get(Group, group_id("moderator"))
     group.change_permissions(frozenset({Permission.LOGIN}))
