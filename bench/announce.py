@@ -71,7 +71,7 @@ async def serve(folder: Path, port: int, torrents: int) -> None:
     def follow(deliver: object) -> Following:
         return Snapshot(torrents, deliver)
 
-    settings = EdgeSettings(http_port=port, peer_ttl_s=100000)
+    settings = EdgeSettings(http_port=port, udp_port=0, peer_ttl_s=100000)
     edge = Edge(settings, folder / "journal", Sources(SECRET, follow, nothing_to_restore, lambda segments: None))
     await edge.start()
     await asyncio.Event().wait()
