@@ -47,7 +47,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
 
 
 @audit.on(Session.Started, Ban.Imposed, ApiKey.Issued)
-def of_a_user(fact: Fact[Session.Started | Ban.Imposed | ApiKey.Issued], db: Writer) -> None:
+def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from domain.announces import Announce, decode
 from domain.base import MAX_COUNT
 from domain.credit import Session
+from domain.errors import Conflict
 from domain.groups import Group, group_id
 from domain.peers import EdgeJournal
 from domain.permissions import Permission
@@ -26,6 +27,11 @@ from runtime.projection import Projection
 
 #: What is settled at once ends with the segment that reaches this: bounds memory while an outage is caught up.
 ANNOUNCES_AT_ONCE = 20_000
+
+
+class SegmentsArchived(Conflict):
+    """The segments of a fact lie in files, where no projection reads."""
+
 
 peers = Projection(
     "peers",
@@ -45,6 +51,7 @@ peers = Projection(
 @peers.on(EdgeJournal.SegmentsRecorded)
 def segments_recorded(fact: Fact[EdgeJournal.SegmentsRecorded], db: Writer) -> None:
     event = fact.event
+    _refuse_archived(db, event)
     head = _head(db, event.edge_id)
     for segments in _portions(_segments(db, event)):
         head = verify(segments, head)
@@ -154,6 +161,19 @@ def _follow_perk(db: Writer, fact: AnyFact) -> None:
 def _head(db: Writer, edge_id: str) -> Head | None:
     rows = db.rows("SELECT edge_id, seq, sha256 FROM projected_segment WHERE edge_id = %s", (edge_id,))
     return Head(*rows[0]) if rows else None
+
+
+def _refuse_archived(db: Writer, event: EdgeJournal.SegmentsRecorded) -> None:
+    """A rebuild reads the journal from its first day, so the days that lie in files have to come back first."""
+    days = db.rows(
+        "SELECT DISTINCT day FROM journal.archived_day WHERE edge_id = %s AND first_seq <= %s AND last_seq >= %s"
+        " ORDER BY day",
+        (event.edge_id, event.last_seq, event.first_seq),
+    )
+    if days:
+        raise SegmentsArchived(
+            f"the journal of {event.edge_id} is archived: run `tracker journal restore {days[0][0]}` first"
+        )
 
 
 def _segments(db: Writer, event: EdgeJournal.SegmentsRecorded) -> Iterator[Segment]:
