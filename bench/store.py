@@ -27,8 +27,12 @@ from runtime.api import open_platform
 from runtime.embedded import Postgres, Valkey
 from runtime.migrate import migrate
 from runtime.platform import Platform
+from runtime.projection import Projection
 from runtime.rebuild import rebuild
 from runtime.settings import Database, Redis, Settings
+
+#: An owner has two accounts with an opening and two postings each.
+EVENTS_PER_SAVE = 1200
 
 
 class StockCase(StockAggregate):
@@ -73,19 +77,19 @@ def _appends(platform: Platform, stock: Application[Any], seconds: float, rounds
 
 def _projecting(platform: Platform, events: int) -> None:
     """Grants, saved a thousand events at a time so that writing them takes no longer than reading them."""
-    while _count(platform) < events:
-        _save_grants(platform, 200)
-    total = _count(platform)
+    for _ in range(events // EVENTS_PER_SAVE):
+        _save_grants(platform, EVENTS_PER_SAVE // 6)
     engine = platform.engine()
     figures: dict[str, list[float]] = {}
     for projection in (p for p in ALL if p.name in {"bonus", "audit"}):
+        total = _count(platform, projection)
         began = time.perf_counter()
         engine.drain(projection)
         figures[f"{projection.name}, live batches"] = [total / (time.perf_counter() - began)]
         began = time.perf_counter()
         rebuild(platform, projection)
         figures[f"{projection.name}, rebuild and swap"] = [total / (time.perf_counter() - began)]
-    show(f"projecting {total:,} events, row by row", figures, next(iter(figures)), "events/s")
+    show("projecting, row by row", figures, next(iter(figures)), "events/s")
 
 
 def _stock(postgres: Postgres) -> Application[Any]:
@@ -133,9 +137,14 @@ def _save_grants(platform: Platform, count: int) -> None:
     platform.store(SYSTEM, "bench").save(*(account for pair in accounts for account in pair))
 
 
-def _count(platform: Platform) -> int:
+def _count(platform: Platform, projection: Projection) -> int:
+    """How many events this projection reads."""
     with platform.pool.connection() as connection:
-        row = connection.execute("SELECT count(*) FROM es.event").fetchone()
+        row = connection.execute(
+            "SELECT count(*) FROM es.event e JOIN es.event_type t ON t.id = e.type"
+            " WHERE %(topics)s::text[] IS NULL OR t.name = ANY (%(topics)s)",
+            {"topics": projection.topics},
+        ).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -37,13 +37,21 @@ class PooledConnection(Connection[Any]):
             connection.checked_at = now
 
 
-def open_pool(url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT_S) -> ConnectionPool[Connection[Any]]:
-    """A pool of autocommit connections that act as `role`, whoever the URL logs in as."""
+def open_pool(
+    url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT_S, derived: bool = False
+) -> ConnectionPool[Connection[Any]]:
+    """A pool of autocommit connections that act as `role`, whoever the URL logs in as.
+
+    `derived` is for what is worked out from facts: rows and position are one transaction, so a crash of the server only
+    has it worked out again, and its commits need not wait for the disk.
+    """
 
     def configure(connection: Connection[Any]) -> None:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         # Whatever the server's zone is: the last moments of year 9999 have no date in Python east of Greenwich.
         connection.execute("SET TIME ZONE 'UTC'")
+        if derived:
+            connection.execute("SET synchronous_commit = off")
         connection.execute("SET lock_timeout = '5s'")
         connection.execute("SET statement_timeout = '30s'")
         connection.execute("SET idle_in_transaction_session_timeout = '60s'")

@@ -51,7 +51,9 @@ class Platform:
         self.pool = self._pool(settings.database.url, APP_ROLE, settings.database.max_connections)
         if settings.production:
             refuse_forgetful(self.pool)
-        self.projector_pool = self._pool(projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS)
+        self.projector_pool = self._pool(
+            projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS, derived=True
+        )
         self.keyring = StoredKeyring(self.pool, self.secrets.key_encryption)
         self.history = History(self.pool, kinds, self.keyring)
         self.broker = open_broker(settings.redis.url)
@@ -100,8 +102,8 @@ class Platform:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pool(self, url: str, role: str, size: int) -> ConnectionPool[Connection[Any]]:
-        pool = open_pool(url, role, size)
+    def _pool(self, url: str, role: str, size: int, *, derived: bool = False) -> ConnectionPool[Connection[Any]]:
+        pool = open_pool(url, role, size, derived=derived)
         self._open.callback(pool.close)
         return pool
 
