@@ -169,6 +169,10 @@ class TorrentFilter(BaseModel):
     cursor: Cursor = None
 
 
+#: Whoever downloads a .torrent announces next: the edge must know the torrent by then.
+IN_STEP_WITH_THE_EDGE = fresh("torrents", "users", "announce_access")
+
+
 @router.get("", dependencies=[fresh("torrents", "categories")])
 def list_torrents(
     wanted: Annotated[TorrentFilter, Query()], page: PageDep, caller: Browser, db: ReadDb, now: Clock
@@ -206,10 +210,10 @@ def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail:
     return found
 
 
-@router.head("/{torrent_id}/download", include_in_schema=False, dependencies=[fresh("torrents", "users")])
+@router.head("/{torrent_id}/download", include_in_schema=False, dependencies=[IN_STEP_WITH_THE_EDGE])
 @router.get(
     "/{torrent_id}/download",
-    dependencies=[fresh("torrents", "users")],
+    dependencies=[IN_STEP_WITH_THE_EDGE],
     response_class=TorrentFileResponse,
     responses={
         200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},

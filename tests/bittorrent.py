@@ -33,6 +33,10 @@ def make_torrent(folder: Path, name: str, size: int, flags: int = lt.create_torr
     return bytes(lt.bencode(torrent.generate()))
 
 
+#: A user whose client shows a tracker error presses "update tracker" after so long.
+UPDATE_TRACKER_S = 3.0
+
+
 class Client:
     """One session with one torrent."""
 
@@ -53,9 +57,12 @@ class Client:
         return self.handle.status()
 
     def wait(self, reached: Callable[[Any], bool], timeout_s: float, why: str) -> Any:
-        deadline = time.monotonic() + timeout_s
+        deadline, update_at = time.monotonic() + timeout_s, time.monotonic() + UPDATE_TRACKER_S
         while not reached(status := self.status):
             assert time.monotonic() < deadline, f"{why}; the client says: {self.messages[-12:]}"
+            if time.monotonic() > update_at and not self._replies():
+                self.handle.force_reannounce()
+                update_at += UPDATE_TRACKER_S
             time.sleep(0.1)
         return status
 
