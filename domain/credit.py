@@ -6,19 +6,16 @@ repeated one earns nothing. The high-water marks are the counters up to which th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from domain.announces import Announce, Event
 from domain.base import MAX_COUNT
+from domain.factors import MAX_UPLOAD_PERCENT, Factors
 
 #: Two seeding announces further apart than this leave a gap that nobody vouches for: no seed time.
 SEED_GAP_S = 5400
 #: Clients wait up to 30 s for a reply and then repeat: a counter may be this much older or younger than it looks.
 TIMING_SLACK_S = 30
-#: More than double upload is never granted, however many promotions meet.
-MAX_UPLOAD_PERCENT = 200
-
 COUNTER_FELL = "counter_fell"
 IMPLAUSIBLE_RATE = "implausible_rate"
 COMPLETED_WITH_BYTES_LEFT = "completed_with_bytes_left"
@@ -26,23 +23,6 @@ COMPLETED_UNSTARTED = "completed_unstarted"
 OUT_OF_ORDER = "out_of_order"
 
 _US = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """What share of the raw bytes counts, in whole percent."""
-
-    upload_percent: int = 100
-    download_percent: int = 100
-
-    def __post_init__(self) -> None:
-        if self.upload_percent < 0 or self.download_percent < 0:
-            raise ValueError("a factor below zero")
-
-    def combined(self, other: Factors) -> Factors:
-        """Promotions do not multiply: the user gets the better of each."""
-        upload = min(max(self.upload_percent, other.upload_percent), MAX_UPLOAD_PERCENT)
-        return Factors(upload, min(self.download_percent, other.download_percent))
 
 
 class Session(NamedTuple):
@@ -92,7 +72,10 @@ def settle(
             return None, _nothing(announce.uploaded, announce.downloaded, factors, None)
         return _begun(announce, factors)
     marks = session.high_uploaded, session.high_downloaded
-    if announce.received_at_us < session.received_at_us:
+    # An edge that could not ship for hours is overtaken by another one's record that its peers fell silent: its
+    # announces are older than that record, but their counters are the newest, and earn.
+    newest_us = session.received_at_us if announce.event == Event.EXPIRED else session.counted_at_us
+    if announce.received_at_us < newest_us:
         return session, _nothing(*marks, factors, OUT_OF_ORDER)
     if announce.event == Event.EXPIRED:
         expired = session._replace(active=False, received_at_us=announce.received_at_us)
@@ -132,15 +115,19 @@ def _begun(announce: Announce, factors: Factors) -> tuple[Session, Credit]:
 
 
 def _moved(session: Session, announce: Announce, *, rebase: bool) -> Session:
-    """The session with the announce's counters; `rebase` makes them the new baseline."""
+    """The session with the announce's counters; `rebase` makes them the new baseline.
+
+    Whether the client is there is what the newest record says, which need not be this one.
+    """
+    overtaken = announce.received_at_us < session.received_at_us
     return Session(
         uploaded=announce.uploaded,
         downloaded=announce.downloaded,
         high_uploaded=announce.uploaded if rebase else session.high_uploaded,
         high_downloaded=announce.downloaded if rebase else session.high_downloaded,
         left=announce.left,
-        active=announce.event != Event.STOPPED,
-        received_at_us=announce.received_at_us,
+        active=session.active if overtaken else announce.event != Event.STOPPED,
+        received_at_us=max(session.received_at_us, announce.received_at_us),
         counted_at_us=announce.received_at_us,
     )
 
@@ -192,7 +179,8 @@ def _share(raw: int, percent: int) -> int:
 
 
 def _seed_time_s(session: Session, announce: Announce) -> int:
-    if not (session.active and session.seeder and announce.left == 0):
+    overtaken = announce.received_at_us < session.received_at_us  # the client was there, whatever was said later
+    if not ((session.active or overtaken) and session.seeder and announce.left == 0):
         return 0
     elapsed_us = announce.received_at_us - session.counted_at_us
     return elapsed_us // _US if elapsed_us <= SEED_GAP_S * _US else 0

@@ -7,24 +7,21 @@ and torrent however many clients seed it, a torrent is snatched once, promotions
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from domain.announces import Announce
 from domain.base import MAX_COUNT
-from domain.credit import Credit, Factors, Session, settle
+from domain.credit import Credit, Session, settle
+from domain.factors import Promotions
 
 #: 10 Gbit/s: no client moves more over one session, so more is a lie or a broken counter.
 CEILING_BYTES_S = 1_250_000_000
 
-FULL = Factors()
-FREE = Factors(download_percent=0)
-
 Key = tuple[bytes, bytes, bytes]  # torrent_id, user_id, peer_id
 Pair = tuple[bytes, bytes]  # torrent_id, user_id
-Window = tuple[int, int | None]  # from, until (None = open), UTC microseconds
 
 _US = 1_000_000
 _SEEDING, _LEECHING = 1, 2
@@ -83,22 +80,6 @@ class TorrentDelta:
     downloaded: int = 0
     seeders: int = 0  # clients
     leechers: int = 0
-
-
-@dataclass(slots=True)
-class Promotions:
-    """By torrent or user id: when downloads are not charged."""
-
-    windows: Mapping[bytes, Sequence[Window]] = field(default_factory=dict)
-
-    def factors(self, announce: Announce) -> Factors:
-        windows = self.windows
-        if windows and (
-            _covered(windows.get(announce.torrent_id, ()), announce.received_at_us)
-            or _covered(windows.get(announce.user_id, ()), announce.received_at_us)
-        ):
-            return FREE
-        return FULL
 
 
 class Tally:
@@ -198,7 +179,3 @@ def _activity(session: Session) -> int:
     if not session.active:
         return 0
     return _SEEDING if session.left == 0 else _LEECHING
-
-
-def _covered(windows: Sequence[Window], at_us: int) -> bool:
-    return any(start <= at_us and (end is None or at_us < end) for start, end in windows)

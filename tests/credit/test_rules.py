@@ -15,10 +15,10 @@ from domain.credit import (
     IMPLAUSIBLE_RATE,
     OUT_OF_ORDER,
     Credit,
-    Factors,
     Session,
     settle,
 )
+from domain.factors import Factors
 
 FULL = Factors()
 CEILING = 2**62  # believes everything
@@ -174,6 +174,29 @@ def test_a_client_that_fell_silent_keeps_its_baseline() -> None:
     assert session.active
 
 
+def test_an_edge_that_ships_after_another_gave_its_clients_up_loses_nothing() -> None:
+    """Silent for the others since 0, while its own edge heard it every half hour and could not ship."""
+    session, credits = settled(
+        announce(0, left=0),
+        announce(7500, event=Event.EXPIRED),
+        announce(1800, 10, 1, left=0),
+        announce(3600, 30, 2, left=0),
+        announce(9000, 60, 3, left=0),
+        announce(8000, 70, 4, left=0),
+    )
+    assert [(c.uploaded, c.downloaded) for c in credits[2:]] == [(10, 1), (20, 1), (30, 1), (0, 0)]
+    assert [c.seed_time_s for c in credits[2:]] == [1800, 1800, 0, 0]  # nobody vouches for the time around the mark
+    assert credits[5].anomaly == OUT_OF_ORDER
+    assert session is not None
+    assert session.active
+
+
+def test_late_counters_do_not_bring_a_silent_client_back() -> None:
+    session, _ = settled(announce(0), announce(7500, event=Event.EXPIRED), announce(1800, 10, 1))
+    assert session is not None
+    assert not session.active
+
+
 steps = st.lists(
     st.tuples(
         st.integers(0, 50),  # uploaded
@@ -190,7 +213,7 @@ steps = st.lists(
 def test_credit_is_what_the_counters_rose_above_their_marks(steps: list[tuple[int, int, int, Event, int]]) -> None:
     """The model keeps, for each life of a session, the settled marks: what is earned is exactly how far they rose."""
     session: Session | None = None
-    at, newest = 10_000, 0
+    at, counted, newest = 10_000, 0, 0  # when: of the newest counters, of the newest record
     marks: list[int] | None = None
     last = [0, 0]
     for up, down, left, event, gap in steps:
@@ -200,10 +223,11 @@ def test_credit_is_what_the_counters_rose_above_their_marks(steps: list[tuple[in
         earned = [0, 0]
         if marks is None:
             if event not in (Event.STOPPED, Event.EXPIRED):
-                marks, last, newest = [up, down], [up, down], at
-        elif at >= newest:
-            newest = at
+                marks, last, counted, newest = [up, down], [up, down], at, at
+        elif at >= (newest if event == Event.EXPIRED else counted):
+            newest = max(newest, at)
             if event != Event.EXPIRED:
+                counted = at
                 fell = up < last[0] or down < last[1]
                 if fell and event == Event.STARTED:
                     marks = [up, down]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from domain.announces import Announce, Event
 from domain.base import MAX_COUNT
 from domain.credit import OUT_OF_ORDER
-from domain.tally import CEILING_BYTES_S, Promotions, Tally, Window
+from domain.factors import Promotions, Window
+from domain.tally import CEILING_BYTES_S, Tally
 from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, START_US, announce
 
 STARTED, COMPLETED, STOPPED, EXPIRED = Event.STARTED, Event.COMPLETED, Event.STOPPED, Event.EXPIRED

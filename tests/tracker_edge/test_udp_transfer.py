@@ -11,7 +11,8 @@ import pytest
 import uvloop
 
 from domain.announces import Event
-from domain.credit import Factors, settle
+from domain.credit import settle
+from domain.factors import Factors
 from domain.metainfo import parse, personal
 from tests.bittorrent import Client, make_torrent
 from tests.site import free_ports

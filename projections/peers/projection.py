@@ -1,0 +1,19 @@
+"""The tables that the announce journal adds up to; the modules beside this one declare what changes them."""
+
+from __future__ import annotations
+
+from runtime.projection import Projection
+
+peers = Projection(
+    "peers",
+    "peer",
+    "transfer",
+    "user_stats",
+    "torrent_stats",
+    "snatch",
+    "projected_segment",
+    "free_window",
+    "credit_group",
+    "credit_member",
+    "deleted_torrent",
+)
