@@ -1,12 +1,13 @@
-"""What is done to groups: changing what their members may do."""
+"""What is done to groups: changing what their members may do, and how much at a time."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
 
-from domain.groups import Group, group_id, must_hold
+from domain.groups import SLOTS_MAX, Group, group_id, must_hold
 from domain.permissions import Permission
 from domain.users import must_outrank
 from runtime.http.body import CommandRoute
@@ -25,6 +26,12 @@ class ChangePermissions(Command):
     permissions: list[Permission]
 
 
+class ChangeDownloadSlots(Command):
+    """How many torrents a member downloads at a time; null for no limit."""
+
+    download_slots: int | None = Field(ge=0, le=SLOTS_MAX)
+
+
 @router.put("/{slug}/permissions")
 def change_permissions(slug: str, command: ChangePermissions, staff: Manager, store: StoreDep) -> Receipt:
     """Set what the members of a lower group may do; nobody grants what they do not have."""
@@ -33,4 +40,13 @@ def change_permissions(slug: str, command: ChangePermissions, staff: Manager, st
     wanted = frozenset(command.permissions)
     must_hold(staff.permissions, wanted - group.permissions)
     group.change_permissions(wanted)
+    return store.save(group)
+
+
+@router.put("/{slug}/download-slots")
+def change_download_slots(slug: str, command: ChangeDownloadSlots, staff: Manager, store: StoreDep) -> Receipt:
+    """Set how many torrents the members of a lower group download at a time; those beyond get no peers."""
+    group = store.edit(Group, group_id(slug))
+    must_outrank(staff.level, group.level)
+    group.change_download_slots(command.download_slots)
     return store.save(group)

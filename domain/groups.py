@@ -1,4 +1,4 @@
-"""Groups: the ladder of classes and what each may do."""
+"""Groups: the ladder of classes, what each may do, and how much at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from domain.base import Aggregate, Created, event, natural_id
 from domain.errors import Malformed, NotAllowed
 from domain.permissions import Permission
 
+SLOTS_MAX = 100_000
+
 
 class UnknownGroup(Malformed):
     """No group has this slug."""
+
+
+class BadSlots(Malformed):
+    """Download slots are a number from 0, or none for no limit."""
 
 
 class PermissionNotHeld(NotAllowed):
@@ -33,6 +39,10 @@ class Group(Aggregate):
         TOPIC = "group.permissions_changed"
         permissions: list[str]
 
+    class DownloadSlotsChanged(Aggregate.Event):
+        TOPIC = "group.download_slots_changed"
+        download_slots: int | None  # null without a limit
+
     @classmethod
     def found(cls, slug: str, name: str, level: int, permissions: frozenset[Permission]) -> Group:
         return cls._create(
@@ -44,14 +54,26 @@ class Group(Aggregate):
         self.name = name
         self.level = level
         self.permissions = frozenset(permissions)
+        self.download_slots: int | None = None
 
     def change_permissions(self, permissions: frozenset[Permission]) -> None:
         if permissions != self.permissions:
             self._permissions_changed(_sorted(permissions))
 
+    def change_download_slots(self, download_slots: int | None) -> None:
+        """How many torrents a member downloads at a time; raises `BadSlots`."""
+        if download_slots is not None and not 0 <= download_slots <= SLOTS_MAX:
+            raise BadSlots(f"download slots are 0 to {SLOTS_MAX}, or null for no limit")
+        if download_slots != self.download_slots:
+            self._download_slots_changed(download_slots)
+
     @event(PermissionsChanged)
     def _permissions_changed(self, permissions: list[str]) -> None:
         self.permissions = frozenset(permissions)
+
+    @event(DownloadSlotsChanged)
+    def _download_slots_changed(self, download_slots: int | None) -> None:
+        self.download_slots = download_slots
 
 
 def group_id(slug: str) -> UUID:

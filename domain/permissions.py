@@ -12,6 +12,7 @@ class Permission(StrEnum):
     SEED = "announce.seed"
     LEECH = "announce.leech"
     FREELEECH = "announce.freeleech"  # downloads are recorded, not charged
+    DOUBLE_UPLOAD = "announce.double_upload"  # uploads count twice
     HIT_AND_RUN_IMMUNE = "announce.hit_and_run_immune"
     UPLOAD = "torrents.upload"
     UPLOAD_TRUSTED = "torrents.upload_trusted"  # approved without the queue
@@ -36,5 +37,6 @@ class Permission(StrEnum):
     BONUS_GRANT = "bonus.grant"
     AUDIT_READ = "audit.read"
     GROUPS_MANAGE = "groups.manage"
+    TRACKER_MANAGE = "tracker.manage"  # client and announce rules
     THEMES_EDIT = "themes.edit"
     SITE_MANAGE = "site.manage"

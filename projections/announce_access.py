@@ -1,12 +1,18 @@
-"""What the announce edge checks: whose key opens what, and which torrents are tracked. Rows say where they changed."""
+"""What the announce edge checks: whose key opens what, which torrents are tracked, by which rules. Rows say where they
+changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
+from domain.announce_rules import AnnounceRules
 from domain.bans import Ban, BanKind
+from domain.client_rules import ClientRule
 from domain.groups import Group
 from domain.permissions import Permission
 from domain.torrents import Torrent, TorrentState
@@ -15,11 +21,19 @@ from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
-announce_access = Projection("announce_access", "announce_user", "announce_group", "announce_torrent")
+announce_access = Projection(
+    "announce_access",
+    "announce_user",
+    "announce_group",
+    "announce_torrent",
+    "announce_client_rule",
+    "announce_rules",
+)
 
 #: What a user `u` of a group `g` may do.
 _ENABLED: LiteralString = "(u.active AND NOT u.account_banned AND g.can_seed)"
 _CAN_LEECH: LiteralString = "(g.can_leech AND NOT u.download_banned)"
+_RIGHTS: LiteralString = f"enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, download_slots = g.download_slots"
 #: What the edge has to know of a ban: other kinds are none of its business.
 _MARKS: dict[str, LiteralString] = {BanKind.ACCOUNT: "account_banned", BanKind.DOWNLOAD: "download_banned"}
 
@@ -38,13 +52,16 @@ def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> Non
         "UPDATE announce_group SET can_seed = %s, can_leech = %s WHERE group_id = %s",
         (*_rights(fact.event.permissions), fact.stream_id),
     )
-    # Members whose rights stay as they were stay untouched: the edge reads every changed row.
-    db.execute(
-        f"UPDATE announce_user u SET enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, changed_pos = %s"
-        " FROM announce_group g WHERE g.group_id = %s AND g.slug = u.group_slug"
-        f" AND (u.enabled, u.can_leech) IS DISTINCT FROM ({_ENABLED}, {_CAN_LEECH})",
-        (fact.position, fact.stream_id),
+    _apply_group_rights(fact, db)
+
+
+@announce_access.on(Group.DownloadSlotsChanged)
+def download_slots_changed(fact: Fact[Group.DownloadSlotsChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE announce_group SET download_slots = %s WHERE group_id = %s",
+        (fact.event.download_slots, fact.stream_id),
     )
+    _apply_group_rights(fact, db)
 
 
 @announce_access.on(User.Registered)
@@ -121,7 +138,45 @@ def rejected(fact: Fact[Torrent.Rejected], db: Writer) -> None:
 
 @announce_access.on(Torrent.Deleted)
 def deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
-    _change_state(fact, TorrentState.DELETED, fact.event.reason, db)
+    _change_state(fact, TorrentState.DELETED, fact.event.reason, db, deleted_at=fact.at)
+
+
+@announce_access.on(ClientRule.Defined)
+def client_rule_defined(fact: Fact[ClientRule.Defined], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_client_rule (kind, name, peer_id_pattern, agent_pattern, peer_id_minimum, agent_minimum,"
+        " reason, exceptions, withdrawn, version, changed_pos, rule_id)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, %s, %s, %s)",
+        (fact.event.kind, *_terms(fact), fact.version, fact.position, fact.stream_id),
+    )
+
+
+@announce_access.on(ClientRule.Changed)
+def client_rule_changed(fact: Fact[ClientRule.Changed], db: Writer) -> None:
+    db.update(
+        "UPDATE announce_client_rule SET name = %s, peer_id_pattern = %s, agent_pattern = %s, peer_id_minimum = %s,"
+        " agent_minimum = %s, reason = %s, exceptions = %s, version = %s, changed_pos = %s WHERE rule_id = %s",
+        (*_terms(fact), fact.version, fact.position, fact.stream_id),
+    )
+
+
+@announce_access.on(ClientRule.Withdrawn)
+def client_rule_withdrawn(fact: Fact[ClientRule.Withdrawn], db: Writer) -> None:
+    db.update(
+        "UPDATE announce_client_rule SET withdrawn = true, version = %s, changed_pos = %s WHERE rule_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@announce_access.on(AnnounceRules.Changed)
+def announce_rules_changed(fact: Fact[AnnounceRules.Changed], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_rules (rules_id, refused_ports, peers_per_torrent, version, changed_pos)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (rules_id) DO UPDATE SET refused_ports = excluded.refused_ports,"
+        " peers_per_torrent = excluded.peers_per_torrent, version = excluded.version,"
+        " changed_pos = excluded.changed_pos",
+        (fact.stream_id, fact.event.refused_ports, fact.event.peers_per_torrent, fact.version, fact.position),
+    )
 
 
 def _rights(permissions: Sequence[str]) -> tuple[bool, bool]:
@@ -130,9 +185,20 @@ def _rights(permissions: Sequence[str]) -> tuple[bool, bool]:
 
 def _apply_rights(user_id: UUID, position: int, db: Writer) -> None:
     db.update(
-        f"UPDATE announce_user u SET enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, changed_pos = %s"
+        f"UPDATE announce_user u SET {_RIGHTS}, changed_pos = %s"
         " FROM announce_group g WHERE g.slug = u.group_slug AND u.user_id = %s",
         (position, user_id),
+    )
+
+
+def _apply_group_rights(fact: AnyFact, db: Writer) -> None:
+    """Members whose rights stay as they were stay untouched: the edge reads every changed row."""
+    db.execute(
+        f"UPDATE announce_user u SET {_RIGHTS}, changed_pos = %s"
+        " FROM announce_group g WHERE g.group_id = %s AND g.slug = u.group_slug"
+        " AND (u.enabled, u.can_leech, u.download_slots)"
+        f" IS DISTINCT FROM ({_ENABLED}, {_CAN_LEECH}, g.download_slots)",
+        (fact.position, fact.stream_id),
     )
 
 
@@ -145,8 +211,23 @@ def _mark(fact: AnyFact, banned: bool, db: Writer) -> None:
     _apply_rights(fact.event.user_id, fact.position, db)
 
 
-def _change_state(fact: AnyFact, state: TorrentState, reason: str, db: Writer) -> None:
+def _change_state(
+    fact: AnyFact, state: TorrentState, reason: str, db: Writer, *, deleted_at: datetime | None = None
+) -> None:
     db.update(
-        "UPDATE announce_torrent SET state = %s, reason = %s, changed_pos = %s WHERE torrent_id = %s",
-        (state, reason, fact.position, fact.stream_id),
+        "UPDATE announce_torrent SET state = %s, reason = %s, deleted_at = %s, changed_pos = %s WHERE torrent_id = %s",
+        (state, reason, deleted_at, fact.position, fact.stream_id),
+    )
+
+
+def _terms(fact: AnyFact) -> tuple[object, ...]:
+    event = fact.event
+    return (
+        event.name,
+        event.peer_id_pattern,
+        event.agent_pattern,
+        event.peer_id_minimum,
+        event.agent_minimum,
+        event.reason,
+        Jsonb(event.exceptions),
     )

@@ -1,4 +1,4 @@
-"""The ladder of groups and what each may do."""
+"""The ladder of groups, what each may do and how much at a time."""
 
 from __future__ import annotations
 
@@ -32,4 +32,12 @@ def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> Non
     db.update(
         "UPDATE user_group SET permissions = %s, version = %s, changed_pos = %s WHERE group_id = %s",
         (fact.event.permissions, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@groups.on(Group.DownloadSlotsChanged)
+def download_slots_changed(fact: Fact[Group.DownloadSlotsChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET download_slots = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.download_slots, fact.version, fact.position, fact.stream_id),
     )

@@ -17,13 +17,14 @@ router = APIRouter(prefix="/api/v1/groups", tags=["groups"], route_class=StrictR
 
 
 class GroupItem(BaseModel):
-    """One rung of the ladder; `version` is for If-Match."""
+    """One rung of the ladder; `download_slots` is null without a limit, `version` is for If-Match."""
 
     id: UUID
     slug: str
     name: str
     level: int
     permissions: list[str]
+    download_slots: int | None
     version: int
 
 
@@ -32,6 +33,7 @@ def list_groups(caller: Member, db: ReadDb) -> Page[GroupItem]:
     """Every group, lowest level first."""
     with db.cursor(row_factory=class_row(GroupItem)) as cursor:
         rows = cursor.execute(
-            "SELECT group_id AS id, slug, name, level, permissions, version FROM user_group ORDER BY level, slug"
+            "SELECT group_id AS id, slug, name, level, permissions, download_slots, version FROM user_group"
+            " ORDER BY level, slug"
         ).fetchall()
     return Page(items=rows)

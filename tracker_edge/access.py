@@ -1,4 +1,5 @@
-"""Who may announce what: a snapshot of two read tables, changed by their changes and never by a cache's age."""
+"""Who may announce what, with which client: a snapshot of read tables, changed by their changes and never by a cache's
+age."""
 
 from __future__ import annotations
 
@@ -8,11 +9,17 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.announce_keys import HALF, KEY_LENGTH, passkey_name, passkey_secret, torrent_mac
-from tracker_edge.protocol.types import PasskeyNotFound
+from domain.announce_rules import DEFAULT_PEERS_PER_TORRENT, DEFAULT_REFUSED_PORTS
+from domain.client_rules import ClientRules
+from tracker_edge.client_rules import ClientCheck
+from tracker_edge.protocol.types import ClientNotAllowed, PasskeyNotFound
 
 PASSKEY_NOT_FOUND = "Passkey not found"
 
 APPROVED = "approved"
+
+#: Download slots of who has no limit.
+NO_LIMIT = 2**31
 
 
 class UserRow(NamedTuple):
@@ -23,6 +30,7 @@ class UserRow(NamedTuple):
     enabled: bool
     can_leech: bool
     changed_pos: int
+    download_slots: int | None = None  # None without a limit
 
 
 class TorrentRow(NamedTuple):
@@ -35,12 +43,22 @@ class TorrentRow(NamedTuple):
     reason: str | None
     size: int
     changed_pos: int
+    deleted_at_us: int = 0
+
+
+class Rules(NamedTuple):
+    """What holds for every announce; `clients` is None when every client may announce."""
+
+    clients: ClientRules | None
+    refused_ports: frozenset[int]
+    peers_per_torrent: int  # clients of one user on one torrent that get peers
+    position: int  # newest changed_pos of the tables of rules
 
 
 class User:
-    """What an announce needs to know of its user."""
+    """What an announce needs to know of its user; `slots` is how many torrents it downloads at a time."""
 
-    __slots__ = ("can_leech", "enabled", "general_mac", "id", "passkey", "secret")
+    __slots__ = ("can_leech", "enabled", "general_mac", "id", "passkey", "secret", "slots")
 
     def __init__(self, row: UserRow, site_secret: bytes) -> None:
         self.id = row.user_id.bytes
@@ -49,18 +67,18 @@ class User:
         self.general_mac = torrent_mac(self.secret, None)
         self.enabled = row.enabled
         self.can_leech = row.can_leech
+        self.slots = NO_LIMIT if row.download_slots is None else row.download_slots
 
     def opens(self, mac: bytes, torrent: Torrent) -> bool:
         """As `announce_keys.opens`, with one of the two MACs made in advance."""
-        one = compare_digest(mac, torrent_mac(self.secret, torrent.id))
         every = compare_digest(mac, self.general_mac)
-        return one | every
+        return every or compare_digest(mac, torrent_mac(self.secret, torrent.id))
 
 
 class Torrent:
-    """What an announce needs to know of its torrent."""
+    """What an announce needs to know of its torrent; `deleted_at_us` is 0 for one that is not deleted."""
 
-    __slots__ = ("hashes", "id", "reason", "size", "state")
+    __slots__ = ("deleted_at_us", "hashes", "id", "reason", "size", "state")
 
     def __init__(self, row: TorrentRow) -> None:
         self.id = row.torrent_id.bytes
@@ -68,15 +86,18 @@ class Torrent:
         self.state = row.state
         self.reason = row.reason
         self.size = row.size
+        self.deleted_at_us = row.deleted_at_us
 
 
 class Changes(NamedTuple):
-    """Rows that changed, ready to be applied; `whole` replaces everything that was known."""
+    """Rows that changed, ready to be applied; `whole` replaces all users and torrents that were known. `rules` are all
+    rules, or None where none of them changed."""
 
     users: list[User]
     torrents: list[Torrent]
-    position: tuple[int, int]  # newest changed_pos of each table
+    position: tuple[int, int]  # newest changed_pos of users and of torrents
     whole: bool = False
+    rules: Rules | None = None
 
 
 class Leaving(NamedTuple):
@@ -97,6 +118,10 @@ class Access:
         self._user_by_id: dict[bytes, User] = {}
         self._torrents: dict[bytes, Torrent] = {}  # by 20-byte hash
         self._torrent_by_id: dict[bytes, Torrent] = {}
+        self.refused_ports = frozenset(DEFAULT_REFUSED_PORTS)
+        self.peers_per_torrent = DEFAULT_PEERS_PER_TORRENT
+        self.has_client_rules = False
+        self._clients: ClientCheck | None = None
 
     @property
     def users(self) -> int:
@@ -117,6 +142,17 @@ class Access:
         if user is self._decoy or not opened:
             raise PasskeyNotFound(PASSKEY_NOT_FOUND)
         return user
+
+    def slots(self, user_id: bytes) -> int:
+        """How many torrents the user downloads at a time; one whom nobody knows yet has no limit."""
+        user = self._user_by_id.get(user_id)
+        return NO_LIMIT if user is None else user.slots
+
+    def check_client(self, peer_id: bytes, agent: bytes | None) -> None:
+        """Raises `ClientNotAllowed`; `agent` is None over UDP, which has none, and empty where a client sent none."""
+        refusal = self._clients.refusal(peer_id, agent) if self._clients is not None else None
+        if refusal is not None:
+            raise ClientNotAllowed(refusal)
 
     def admits(self, user_id: bytes, torrent_id: bytes, left: int) -> bool:
         """Whether a peer of the user may be in the torrent's swarm; one whom nobody knows yet may."""
@@ -148,11 +184,18 @@ class Access:
             for info_hash in torrent.hashes:
                 self._claim(info_hash, torrent)
         self.position = changes.position
+        if changes.rules is not None:
+            self._apply_rules(changes.rules)
         return Leaving(
             [user.id for user in changes.users if not user.enabled],
             [user.id for user in changes.users if user.enabled and not user.can_leech],
             [torrent.id for torrent in changes.torrents if torrent.state != APPROVED],
         )
+
+    def _apply_rules(self, rules: Rules) -> None:
+        self.refused_ports, self.peers_per_torrent = rules.refused_ports, rules.peers_per_torrent
+        self.has_client_rules = rules.clients is not None
+        self._clients = None if rules.clients is None else ClientCheck(rules.clients)
 
     def _claim(self, info_hash: bytes, torrent: Torrent) -> None:
         holder = self._torrents.get(info_hash)
@@ -161,7 +204,12 @@ class Access:
 
 
 def changes(
-    site_secret: bytes, users: Iterable[UserRow], torrents: Iterable[TorrentRow], position: tuple[int, int], whole: bool
+    site_secret: bytes,
+    users: Iterable[UserRow],
+    torrents: Iterable[TorrentRow],
+    position: tuple[int, int],
+    whole: bool,
+    rules: Rules | None = None,
 ) -> Changes:
     """Rows made ready: the derivation of keys is the costly part, and may run in another thread."""
     user_rows, torrent_rows = list(users), list(torrents)
@@ -169,4 +217,4 @@ def changes(
         max((row.changed_pos for row in user_rows), default=position[0]),
         max((row.changed_pos for row in torrent_rows), default=position[1]),
     )
-    return Changes([User(r, site_secret) for r in user_rows], [Torrent(r) for r in torrent_rows], newest, whole)
+    return Changes([User(r, site_secret) for r in user_rows], [Torrent(r) for r in torrent_rows], newest, whole, rules)

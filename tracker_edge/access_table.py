@@ -1,4 +1,4 @@
-"""Follows the read tables behind the access snapshot: one poll is two indexed queries."""
+"""Follows the read tables behind the access snapshot: one poll is one indexed query."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from tracker_edge.access import Changes, TorrentRow, UserRow, changes
+from domain.announce_rules import ANNOUNCE_RULES, DEFAULT_PEERS_PER_TORRENT, DEFAULT_REFUSED_PORTS
+from domain.client_rules import ClientRuleKind, ClientRules, Terms
+from tracker_edge.access import Changes, Rules, TorrentRow, UserRow, changes
 
 log = structlog.get_logger()
 
@@ -21,38 +23,59 @@ POLL_S = 0.02
 RETRY_S = 1.0
 
 
-def newest(connection: Connection[Any]) -> tuple[int, int]:
-    """The positions of the last changes of users and of torrents, -1 for an empty table."""
+def newest(connection: Connection[Any]) -> tuple[int, int, int]:
+    """The positions of the last changes of users, of torrents and of rules; -1 where there is nothing."""
     row = connection.execute(
         "SELECT coalesce((SELECT max(changed_pos) FROM read.announce_user), -1),"
-        " coalesce((SELECT max(changed_pos) FROM read.announce_torrent), -1)",
+        " coalesce((SELECT max(changed_pos) FROM read.announce_torrent), -1),"
+        " coalesce(greatest((SELECT max(changed_pos) FROM read.announce_client_rule),"
+        "  (SELECT max(changed_pos) FROM read.announce_rules)), -1)",
         prepare=True,
     ).fetchone()
     assert row is not None
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
-def read_changes(connection: Connection[Any], site_secret: bytes, position: tuple[int, int]) -> Changes | None:
-    """What changed after `position`, None when nothing did; everything when a table was rebuilt."""
+def read_changes(
+    connection: Connection[Any], site_secret: bytes, position: tuple[int, int], rules_position: int = -1
+) -> Changes | None:
+    """What changed after these positions, None when nothing did; everything when a table was rebuilt. Rules are few:
+    when one of them changed, all are read."""
     # One snapshot: a rebuild swaps tables between two statements otherwise.
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        last = newest(connection)
+        *last, last_rules = newest(connection)
         whole = position == (-1, -1) or last[0] < position[0] or last[1] < position[1]
-        if last == position and not whole:
+        rules = None if last_rules == rules_position else read_rules(connection, last_rules)
+        if tuple(last) == position and not whole and rules is None:
             return None
         after = (-1, -1) if whole else position
         users = connection.execute(
-            "SELECT user_id, passkey_no, enabled, can_leech, changed_pos FROM read.announce_user"
+            "SELECT user_id, passkey_no, enabled, can_leech, changed_pos, download_slots FROM read.announce_user"
             " WHERE changed_pos > %s ORDER BY changed_pos",
             after[:1],
         ).fetchall()
         torrents = connection.execute(
-            "SELECT torrent_id, info_hash_v1, info_hash_v2, state, reason, size, changed_pos FROM read.announce_torrent"
+            "SELECT torrent_id, info_hash_v1, info_hash_v2, state, reason, size, changed_pos,"
+            " coalesce((extract(epoch FROM deleted_at) * 1000000)::bigint, 0) FROM read.announce_torrent"
             " WHERE changed_pos > %s ORDER BY changed_pos",
             after[1:],
         ).fetchall()
-    return changes(site_secret, map(UserRow._make, users), map(TorrentRow._make, torrents), after, whole)
+    return changes(site_secret, map(UserRow._make, users), map(TorrentRow._make, torrents), after, whole, rules)
+
+
+def read_rules(connection: Connection[Any], position: int) -> Rules:
+    """The rules in force; `position` is their newest changed_pos."""
+    rows = connection.execute(
+        "SELECT kind, name, peer_id_pattern, agent_pattern, peer_id_minimum, agent_minimum, reason, exceptions"
+        " FROM read.announce_client_rule WHERE NOT withdrawn ORDER BY rule_id"
+    ).fetchall()
+    limits = connection.execute(
+        "SELECT refused_ports, peers_per_torrent FROM read.announce_rules WHERE rules_id = %s", (ANNOUNCE_RULES,)
+    ).fetchone()
+    ports, peers_per_torrent = limits or (DEFAULT_REFUSED_PORTS, DEFAULT_PEERS_PER_TORRENT)
+    clients = ClientRules([(ClientRuleKind(kind), Terms(*terms)) for kind, *terms in rows]) if rows else None
+    return Rules(clients, frozenset(ports), peers_per_torrent, position)
 
 
 class AccessFollower(threading.Thread):
@@ -66,6 +89,7 @@ class AccessFollower(threading.Thread):
         self._deliver = deliver
         self._ending = threading.Event()
         self._position = (-1, -1)
+        self._rules_position = -1
         self._delivered = False  # an edge waits for its first snapshot, even an empty one
 
     def run(self) -> None:
@@ -86,9 +110,11 @@ class AccessFollower(threading.Thread):
         connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(self._role)))
         connection.execute("SET statement_timeout = '10s'")
         while not self._ending.wait(POLL_S):
-            if self._delivered and newest(connection) == self._position:
+            if self._delivered and newest(connection) == (*self._position, self._rules_position):
                 continue
-            found = read_changes(connection, self._secret, self._position)
+            found = read_changes(connection, self._secret, self._position, self._rules_position)
             if found is not None:
                 self._position, self._delivered = found.position, True
+                if found.rules is not None:
+                    self._rules_position = found.rules.position
                 self._deliver(found)

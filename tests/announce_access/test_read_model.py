@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from domain.announce_rules import ANNOUNCE_RULES, AnnounceRules
+from domain.client_rules import ClientRule
 from domain.groups import Group, group_id
 from domain.torrents import Torrent
 from domain.users import User
 from projections.announce_access import announce_access
-from runtime.rebuild import verify
-from tests.given import Given, event, projected, rows_of
+from runtime.migrate import migrate, rollback
+from runtime.rebuild import rebuild, verify
+from tests.given import NOON, Given, event, projected, rows_of
 
 ALICE = UUID("0199a4f0-0000-7000-8000-000000000001")
 BOB = UUID("0199a4f0-0000-7000-8000-000000000002")
 FIRST = UUID("0199a4f0-0000-7000-8000-000000000011")
 SECOND = UUID("0199a4f0-0000-7000-8000-000000000012")
+RULE = UUID("0199a4f0-0000-7000-8000-000000000021")
+OTHER = UUID("0199a4f0-0000-7000-8000-000000000022")
 V1, V2 = "11" * 20, "22" * 32
+LATER = NOON + timedelta(days=1)
+EXCEPTION = {"peer_id_pattern": "-qB4250-", "agent_pattern": None, "comment": "cheats"}
 
 pytestmark = pytest.mark.engine
 
@@ -134,6 +143,112 @@ def test_a_rejection_and_a_deletion_carry_their_reason(two: Given) -> None:
     assert tracked(two, SECOND)[2:4] == ("deleted", "dupe")
 
 
+def deletions(given: Given) -> list[tuple[Any, ...]]:
+    projected(given.platform, announce_access)
+    return rows_of(given.platform, "SELECT torrent_id, deleted_at FROM read.announce_torrent ORDER BY torrent_id")
+
+
+def test_a_deletion_carries_its_time(two: Given) -> None:
+    two.facts(uploaded(FIRST, V1, None, 1), uploaded(SECOND, None, V2, 2))
+    two.facts(event(Torrent.Rejected, FIRST, 2, LATER, reason="r"))
+    two.facts(event(Torrent.Deleted, SECOND, 2, LATER, reason="dupe"))
+    assert deletions(two) == [(FIRST, None), (SECOND, LATER)]
+
+
+def test_deletions_before_the_migration_get_their_time_too(two: Given, database: str) -> None:
+    two.facts(uploaded(FIRST, V1, None, 1), uploaded(SECOND, None, V2, 2))
+    two.facts(event(Torrent.Deleted, SECOND, 2, LATER, reason="dupe"))
+    projected(two.platform, announce_access)
+    names = [path.name for path in files("migrations").iterdir()]
+    later = [name for name in names if name.endswith(".rollback.sql") and name >= "0017"]
+    assert rollback(database, len(later)) == len(later)
+    assert migrate(database) == len(later)
+    assert rows_of(two.platform, "SELECT torrent_id, deleted_at FROM read.announce_torrent ORDER BY torrent_id") == [
+        (FIRST, None),
+        (SECOND, LATER),
+    ]
+
+
+def slots(given: Given) -> list[tuple[Any, ...]]:
+    projected(given.platform, announce_access)
+    return rows_of(given.platform, "SELECT download_slots, changed_pos FROM read.announce_user ORDER BY user_id")
+
+
+def test_slots_come_from_the_group(two: Given) -> None:
+    (_, _), before = slots(two)
+    assert before[0] is None
+    position = two.facts(event(Group.DownloadSlotsChanged, group_id("member"), 2, download_slots=5))
+    assert slots(two) == [(5, position), before]
+    moved = two.facts(event(User.GroupChanged, BOB, 2, group="member", reason="r"))
+    assert slots(two) == [(5, position), (5, moved)]
+    again = two.facts(event(Group.DownloadSlotsChanged, group_id("member"), 3, download_slots=None))
+    assert slots(two) == [(None, again), (None, again)]
+    assert access(two, ALICE)[:2] == access(two, BOB)[:2] == (True, True)
+
+
+def terms(name: str, **changed: Any) -> dict[str, Any]:
+    fields = {
+        "name": name,
+        "peer_id_pattern": "-qB{x}{x}{x}{x}-",
+        "agent_pattern": None,
+        "peer_id_minimum": [4, 2],
+        "agent_minimum": [],
+        "reason": None,
+        "exceptions": [EXCEPTION],
+    }
+    return {**fields, **changed}
+
+
+def client_rules(given: Given) -> list[tuple[Any, ...]]:
+    projected(given.platform, announce_access)
+    return rows_of(
+        given.platform,
+        "SELECT rule_id, kind, name, peer_id_pattern, agent_pattern, peer_id_minimum, agent_minimum, reason,"
+        " exceptions, withdrawn, version, changed_pos FROM read.announce_client_rule ORDER BY rule_id",
+    )
+
+
+def test_client_rules_change_one_at_a_time(two: Given) -> None:
+    denial = terms("XL", peer_id_minimum=[], reason="no", exceptions=[])
+    first = two.facts(event(ClientRule.Defined, RULE, kind="allow", **terms("qB")))
+    second = two.facts(event(ClientRule.Defined, OTHER, kind="deny", **denial))
+    qb: tuple[Any, ...] = (
+        RULE,
+        "allow",
+        "qB",
+        "-qB{x}{x}{x}{x}-",
+        None,
+        [4, 2],
+        [],
+        None,
+        [EXCEPTION],
+        False,
+        1,
+        first,
+    )
+    xl: tuple[Any, ...] = (OTHER, "deny", "XL", "-qB{x}{x}{x}{x}-", None, [], [], "no", [], False, 1, second)
+    assert client_rules(two) == [qb, xl]
+    changed = terms("qBt", peer_id_pattern=None, agent_pattern="{n}", peer_id_minimum=[], agent_minimum=[5])
+    position = two.facts(event(ClientRule.Changed, RULE, 2, **changed))
+    qb = (RULE, "allow", "qBt", None, "{n}", [], [5], None, [EXCEPTION], False, 2, position)
+    assert client_rules(two) == [qb, xl]
+    position = two.facts(event(ClientRule.Withdrawn, OTHER, 2))
+    assert client_rules(two) == [qb, (*xl[:-3], True, 2, position)]
+
+
+def test_announce_rules_are_replaced_whole(two: Given) -> None:
+    other = UUID(int=9)
+    columns = "SELECT rules_id, refused_ports, peers_per_torrent, version, changed_pos FROM read.announce_rules"
+    first = two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, refused_ports=[8080], peers_per_torrent=3))
+    second = two.facts(event(AnnounceRules.Changed, other, refused_ports=[], peers_per_torrent=9))
+    third = two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, 2, refused_ports=[1214], peers_per_torrent=1))
+    assert first < second < third
+    projected(two.platform, announce_access)
+    assert sorted(rows_of(two.platform, columns)) == sorted(
+        [(other, [], 9, 1, second), (ANNOUNCE_RULES, [1214], 1, 2, third)]
+    )
+
+
 def test_what_the_edge_has_not_seen_is_found_by_position(two: Given) -> None:
     seen = max(access(two, ALICE)[2], access(two, BOB)[2])
     two.facts(event(User.Disabled, BOB, 2, reason="r"))
@@ -147,7 +262,18 @@ def test_built_twice_it_is_the_same(two: Given) -> None:
         uploaded(FIRST, V1, V2, 1), uploaded(SECOND, "44" * 20, None, 2), event(User.Disabled, BOB, 2, reason="r")
     )
     two.facts(event(Group.PermissionsChanged, group_id("member"), 2, permissions=[]))
+    two.facts(event(Group.DownloadSlotsChanged, group_id("member"), 3, download_slots=5))
+    two.facts(event(Torrent.Deleted, FIRST, 2, LATER, reason="dupe"))
+    two.facts(event(ClientRule.Defined, RULE, kind="allow", **terms("qB")))
+    two.facts(event(ClientRule.Defined, OTHER, kind="allow", **terms("TR")), event(ClientRule.Withdrawn, OTHER, 2))
+    for n in (1, 2):
+        two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, n, refused_ports=[n], peers_per_torrent=n))
     projected(two.platform, announce_access)
     projected(two.platform, announce_access)
-    found = {t.table: (t.rows, t.differences) for t in verify(two.platform, announce_access)}
-    assert found == {"announce_user": (2, 0), "announce_group": (3, 0), "announce_torrent": (2, 0)}
+    rows = {"announce_user": 2, "announce_group": 3, "announce_torrent": 2, "announce_client_rule": 2,
+            "announce_rules": 1}  # fmt: skip
+    assert {t.table: (t.rows, t.differences) for t in verify(two.platform, announce_access)} == {
+        table: (count, 0) for table, count in rows.items()
+    }
+    rebuild(two.platform, announce_access)
+    assert {t.table: t.rows for t in verify(two.platform, announce_access)} == rows

@@ -61,3 +61,40 @@ def test_other_changes_are_refused(
     api: TestClient, members: Members, group: str, slug: str, permissions: object, refused: tuple[int, str]
 ) -> None:
     assert refusal(put(api, slug, members.join("caller", group), {"permissions": permissions})) == refused
+
+
+def put_slots(api: TestClient, slug: str, user: Member, slots: Any, **headers: str) -> Response:
+    body = {"download_slots": slots}
+    answer: Response = api.put(f"/api/v1/groups/{slug}/download-slots", json=body, headers={**user.headers, **headers})
+    return answer
+
+
+def test_managers_limit_what_lower_groups_download_at_a_time(
+    api: TestClient, platform: Platform, members: Members
+) -> None:
+    admin = members.join("admin1", "administrator")
+    assert put_slots(api, "member", admin, 5, **{"If-Match": "1"}).status_code == 200
+    assert put_slots(api, "elite", admin, 9).status_code == put_slots(api, "elite", admin, None).status_code == 200
+    projected(platform, groups)
+    shown = {g["slug"]: g for g in api.get("/api/v1/groups", headers=admin.headers).json()["items"]}
+    assert {slug: shown[slug]["download_slots"] for slug in ("member", "elite", "vip")} == {
+        "member": 5, "elite": None, "vip": None,
+    }  # fmt: skip
+    assert refusal(put_slots(api, "member", admin, 6, **{"If-Match": "1"})) == (409, "version_conflict")
+
+
+@pytest.mark.parametrize(
+    ("group", "slug", "slots", "refused"),
+    [
+        ("moderator", "member", 5, (403, "not_permitted")),
+        ("administrator", "administrator", 5, (403, "above_own_level")),
+        ("administrator", "nope", 5, (404, "not_found")),
+        ("administrator", "member", -1, (422, "invalid")),
+        ("administrator", "member", 100_001, (422, "invalid")),
+        ("administrator", "member", "5", (422, "invalid")),
+    ],
+)
+def test_other_slots_are_refused(
+    api: TestClient, members: Members, group: str, slug: str, slots: object, refused: tuple[int, str]
+) -> None:
+    assert refusal(put_slots(api, slug, members.join("caller", group), slots)) == refused

@@ -12,6 +12,20 @@ from tests.given import Given, event, projected, rows_of
 pytestmark = pytest.mark.engine
 
 
+def test_download_slots_are_those_of_one_group(given: Given) -> None:
+    for slug, level in (("member", 100), ("elite", 250)):
+        given.facts(event(Group.Founded, group_id(slug), slug=slug, name=slug, level=level, permissions=["a.b"]))
+    position = given.facts(event(Group.DownloadSlotsChanged, group_id("elite"), 2, download_slots=5))
+    projected(given.platform, groups)
+    rows = rows_of(
+        given.platform,
+        "SELECT slug, permissions, download_slots, version, changed_pos FROM read.user_group ORDER BY level",
+    )
+    assert rows[0][:4] == ("member", ["a.b"], None, 1)
+    assert rows[1] == ("elite", ["a.b"], 5, 2, position)
+    assert [(t.rows, t.differences) for t in verify(given.platform, groups)] == [(2, 0)]
+
+
 def test_permissions_are_those_of_one_group(given: Given) -> None:
     for slug, level in (("member", 100), ("elite", 250)):
         given.facts(

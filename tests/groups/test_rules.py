@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.default_data import GROUPS
-from domain.groups import Group, PermissionNotHeld, group_id, must_hold
+from domain.groups import SLOTS_MAX, BadSlots, Group, PermissionNotHeld, group_id, must_hold
 from domain.permissions import Permission
 
 
@@ -33,6 +33,24 @@ def test_changed_permissions_are_recorded_whole_and_sorted() -> None:
     (change,) = group.collect_events()
     assert isinstance(change, Group.PermissionsChanged)
     assert change.permissions == ["announce.leech", "torrents.upload"]
+
+
+def test_download_slots_are_recorded_when_they_change() -> None:
+    group = founded()
+    for slots in (None, 5, 5, 0, None):
+        group.change_download_slots(slots)
+    changes = list(group.collect_events())
+    assert [type(change) for change in changes] == [Group.DownloadSlotsChanged] * 3
+    assert [vars(change)["download_slots"] for change in changes] == [5, 0, None]
+    assert group.permissions == {Permission.POST, Permission.SEED}
+
+
+@pytest.mark.parametrize("slots", [-1, SLOTS_MAX + 1])
+def test_slots_that_are_no_number_of_torrents_are_refused(slots: int) -> None:
+    group = founded()
+    with pytest.raises(BadSlots):
+        group.change_download_slots(slots)
+    assert list(group.collect_events()) == []
 
 
 def test_a_slug_names_one_group() -> None:

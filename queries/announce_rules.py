@@ -1,0 +1,40 @@
+"""From which ports does nobody announce, and how many clients of a user does a torrent take?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from psycopg.rows import class_row
+from pydantic import BaseModel
+
+from domain.announce_rules import ANNOUNCE_RULES, DEFAULT_PEERS_PER_TORRENT, DEFAULT_REFUSED_PORTS
+from domain.permissions import Permission
+from runtime.freshness import fresh
+from runtime.http.body import StrictRoute
+from runtime.http.deps import Caller, ReadDb, Requires
+
+router = APIRouter(prefix="/api/v1/tracker/announce-rules", tags=["tracker"], route_class=StrictRoute)
+
+Manager = Annotated[Caller, Requires(Permission.TRACKER_MANAGE)]
+
+
+class AnnounceRulesShown(BaseModel):
+    """The rules in force; `version` is for If-Match, and 0 while they are the defaults."""
+
+    refused_ports: list[int]
+    peers_per_torrent: int
+    version: int
+
+
+@router.get("", dependencies=[fresh("announce_access")])
+def show_announce_rules(staff: Manager, db: ReadDb) -> AnnounceRulesShown:
+    """Ports below 1024 are refused in any case."""
+    with db.cursor(row_factory=class_row(AnnounceRulesShown)) as cursor:
+        found = cursor.execute(
+            "SELECT refused_ports, peers_per_torrent, version FROM announce_rules WHERE rules_id = %s",
+            (ANNOUNCE_RULES,),
+        ).fetchone()
+    return found or AnnounceRulesShown(
+        refused_ports=list(DEFAULT_REFUSED_PORTS), peers_per_torrent=DEFAULT_PEERS_PER_TORRENT, version=0
+    )
