@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from commands.announce_rules import router as announce_rules
 from commands.api_keys import router as api_keys
 from commands.auth import router as auth
 from commands.bans import router as bans
 from commands.bonus import router as bonus
+from commands.client_rules import router as client_rules
+from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
 from commands.requests import router as requests
+from commands.site_promotions import router as site_promotions
 from commands.torrents import router as torrents
 from commands.users import router as users
 
@@ -21,7 +25,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     bans,
     groups,
     torrents,
+    freeleech_tokens,
+    site_promotions,
     bonus,
     requests,
     moderation,
+    client_rules,
+    announce_rules,
 )

@@ -1,4 +1,4 @@
-"""Uploads and what staff decide about them: into the queue, out of it, freeleech, deletion."""
+"""Uploads and what staff decide about them: into the queue, out of it, promotion, deletion."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.base import Aggregate
 from domain.categories import Category, UnknownCategory, category_id
 from domain.claims import Claim, claim_id
+from domain.factors import MAX_UPLOAD_PERCENT, Factors
 from domain.metainfo import MAX_BYTES, Metainfo, announce_hashes, parse
 from domain.metainfo.bencode import encode
 from domain.permissions import Permission
@@ -71,6 +72,18 @@ class DeleteTorrent(Command):
 
 class GrantFreeleech(Command):
     until: Timestamp
+
+
+class Promote(Command):
+    """Uploads count 100 to 200 %, downloads 0 to 100 %; or neither counts at all (neutral)."""
+
+    upload_percent: int = Field(100, ge=0, le=MAX_UPLOAD_PERCENT)
+    download_percent: int = Field(100, ge=0, le=100)
+    until: Timestamp | None = Field(None, description="null until it is ended")
+
+    @property
+    def promised(self) -> Factors:
+        return Factors(self.upload_percent, self.download_percent)
 
 
 @router.post("", status_code=201)
@@ -137,7 +150,7 @@ def delete_torrent(torrent_id: Id, command: DeleteTorrent, caller: Member, store
 def grant_freeleech(
     torrent_id: Id, command: GrantFreeleech, staff: FreeleechGiver, store: StoreDep, now: Clock
 ) -> Decided:
-    """Downloads of this torrent are not charged until then."""
+    """Downloads of this torrent are not charged until then. Replaces any other promotion of it."""
     torrent = store.edit(Torrent, torrent_id)
     torrent.grant_freeleech(command.until, now=now)
     return store.save(torrent, answer=Decided, status=torrent.state)
@@ -145,9 +158,25 @@ def grant_freeleech(
 
 @router.delete("/{torrent_id}/freeleech")
 def end_freeleech(torrent_id: Id, staff: FreeleechGiver, store: StoreDep, now: Clock) -> Decided:
-    """Downloads are charged again from now on."""
+    """Downloads are charged again from now on: ends a promotion by which they are not."""
     torrent = store.edit(Torrent, torrent_id)
     torrent.end_freeleech(now=now)
+    return store.save(torrent, answer=Decided, status=torrent.state)
+
+
+@router.put("/{torrent_id}/promotion")
+def promote_torrent(torrent_id: Id, command: Promote, staff: FreeleechGiver, store: StoreDep, now: Clock) -> Decided:
+    """Count bytes on this torrent otherwise than in full. Replaces the promotion before, freeleech too."""
+    torrent = store.edit(Torrent, torrent_id)
+    torrent.promote(command.promised, command.until, now=now)
+    return store.save(torrent, answer=Decided, status=torrent.state)
+
+
+@router.delete("/{torrent_id}/promotion")
+def end_promotion(torrent_id: Id, staff: FreeleechGiver, store: StoreDep, now: Clock) -> Decided:
+    """Bytes on this torrent count in full from now on."""
+    torrent = store.edit(Torrent, torrent_id)
+    torrent.end_promotion(now=now)
     return store.save(torrent, answer=Decided, status=torrent.state)
 
 

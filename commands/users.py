@@ -36,7 +36,7 @@ from runtime.api_keys import forget_keys
 from runtime.credentials import living_sessions, password_hash, set_password_hash
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
-from runtime.http.types import Command, Id
+from runtime.http.types import Command, Id, Timestamp
 from runtime.passwords import hash_password, verify_password
 from runtime.store import NOBODY, NoSuchThing, Receipt, Store, new_id
 from runtime.tokens import end_session, end_sessions
@@ -45,6 +45,7 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=CommandRo
 
 Promoter = Annotated[Caller, Requires(Permission.USERS_PROMOTE)]
 Disabler = Annotated[Caller, Requires(Permission.USERS_DISABLE)]
+Granter = Annotated[Caller, Requires(Permission.BONUS_GRANT)]
 
 
 class WrongPassword(NotAllowed):
@@ -76,6 +77,10 @@ class DisableUser(Command):
 
 class EnableUser(Command):
     reason: str
+
+
+class GrantPersonalFreeleech(Command):
+    until: Timestamp
 
 
 class ChangePassword(Command):
@@ -153,6 +158,24 @@ def enable_user(user_id: Id, command: EnableUser, staff: Disabler, store: StoreD
     user = store.edit(User, user_id)
     must_outrank(staff.level, store.get(Group, group_id(user.group)).level)
     user.enable(command.reason)
+    return store.save(user)
+
+
+@router.put("/{user_id}/freeleech")
+def grant_personal_freeleech(
+    user_id: Id, command: GrantPersonalFreeleech, staff: Granter, store: StoreDep, now: Clock
+) -> Receipt:
+    """Nothing that this user downloads until then is charged."""
+    user = store.edit(User, user_id)
+    user.grant_freeleech(command.until, now=now)
+    return store.save(user)
+
+
+@router.delete("/{user_id}/freeleech")
+def end_personal_freeleech(user_id: Id, staff: Granter, store: StoreDep, now: Clock) -> Receipt:
+    """This user's downloads are charged again from now on, as anybody's."""
+    user = store.edit(User, user_id)
+    user.end_freeleech(now=now)
     return store.save(user)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from domain.announce_rules import AnnounceRules
 from domain.api_keys import ApiKey
 from domain.bans import Ban
 from domain.base import Aggregate
@@ -13,17 +14,21 @@ from domain.bonus_rules import BonusRule
 from domain.categories import Category
 from domain.chat import ChatRoom
 from domain.claims import Claim
+from domain.client_rules import ClientRule
 from domain.forums import Forum
+from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
 from domain.moderation import Case
 from domain.peers import EdgeJournal
 from domain.requests import Request
 from domain.sessions import Session
+from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     Account,
+    AnnounceRules,
     ApiKey,
     Ban,
     BonusRule,
@@ -31,11 +36,14 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Category,
     ChatRoom,
     Claim,
+    ClientRule,
     EdgeJournal,
     Forum,
+    FreeleechTokens,
     Group,
     Request,
     Session,
+    SitePromotion,
     Torrent,
     User,
 )

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
 
 from domain.announces import Announce
+from domain.errors import Malformed
 
 #: More than double upload is never granted, however many promotions meet.
 MAX_UPLOAD_PERCENT = 200
 
-Window = tuple[int, int | None]  # from, until (None = open), UTC microseconds
+
+class BadPromotion(Malformed):
+    """A promotion counts 100 to 200 % of uploads and 0 to 100 % of downloads, not both in full; or nothing at all."""
+
+
+class PromotionInPast(Malformed):
+    """A promotion ends in the future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +34,68 @@ class Factors:
             raise ValueError("a factor below zero")
 
     def combined(self, other: Factors) -> Factors:
-        """Promotions do not multiply: the user gets the better of each."""
-        upload = min(max(self.upload_percent, other.upload_percent), MAX_UPLOAD_PERCENT)
-        return Factors(upload, min(self.download_percent, other.download_percent))
+        """Promotions do not multiply: the user gets the better of each, but where one is neutral nothing counts."""
+        up, down = self.upload_percent, self.download_percent
+        other_up, other_down = other.upload_percent, other.download_percent
+        if not (up or down) or not (other_up or other_down):
+            return NEUTRAL
+        if up <= other_up <= MAX_UPLOAD_PERCENT and other_down <= down:
+            return other  # of a promotion that covers the whole site, most announces take this way
+        return Factors(min(max(up, other_up), MAX_UPLOAD_PERCENT), min(down, other_down))
 
 
 FULL = Factors()
 FREE = Factors(download_percent=0)
+#: Gazelle's neutral leech: neither uploads nor downloads count.
+NEUTRAL = Factors(0, 0)
+
+
+def check_promotion(promised: Factors, until: datetime | None, *, now: datetime) -> None:
+    """Raises `BadPromotion` or `PromotionInPast`; `until` is None for an end that nobody knows yet."""
+    better = 100 <= promised.upload_percent <= MAX_UPLOAD_PERCENT and promised.download_percent <= 100
+    if promised != NEUTRAL and (promised == FULL or not better):
+        raise BadPromotion("a promotion counts 100 to 200 % of uploads and 0 to 100 % of downloads, or 0 % of both")
+    if until is not None and until <= now:
+        raise PromotionInPast("this time has passed")
+
+
+class Window(NamedTuple):
+    """When a promotion holds: from its start until just before its end (None = open), UTC microseconds."""
+
+    starts_us: int
+    ends_us: int | None
+    factors: Factors
+
+
+#: Whom a window is for: everybody, all of a torrent (its id), one user (its id), or one user on one torrent (both ids).
+EVERYBODY = b""
+
+
+def user_on_torrent(torrent_id: bytes, user_id: bytes) -> bytes:
+    return torrent_id + user_id
 
 
 @dataclass(slots=True)
 class Promotions:
-    """By torrent or user id: when downloads are not charged."""
+    """The windows that may cover some announces, by whom they are for (see `EVERYBODY`), in any order."""
 
     windows: Mapping[bytes, Sequence[Window]] = field(default_factory=dict)
 
     def factors(self, announce: Announce) -> Factors:
+        """All windows that cover the time of receipt, combined. Most announces have none: that costs four look-ups."""
         windows = self.windows
-        if windows and (
-            _covered(windows.get(announce.torrent_id, ()), announce.received_at_us)
-            or _covered(windows.get(announce.user_id, ()), announce.received_at_us)
-        ):
-            return FREE
-        return FULL
+        if not windows:
+            return FULL
+        torrent_id, user_id = announce.torrent_id, announce.user_id
+        factors = FULL
+        for subject in (EVERYBODY, torrent_id, user_id, torrent_id + user_id):
+            if subject in windows:
+                factors = _covering(windows[subject], announce.received_at_us, factors)
+        return factors
 
 
-def _covered(windows: Sequence[Window], at_us: int) -> bool:
-    return any(start <= at_us and (end is None or at_us < end) for start, end in windows)
+def _covering(windows: Sequence[Window], at_us: int, factors: Factors) -> Factors:
+    for start, end, promised in windows:
+        if start <= at_us and (end is None or at_us < end):
+            factors = factors.combined(promised)
+    return factors

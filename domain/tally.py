@@ -1,4 +1,4 @@
-"""What a batch of announces adds up to: sessions, who earned what and why, swarms, snatches.
+"""What a batch of announces adds up to: sessions, who earned what and why, swarms, snatches, hours and days.
 
 `credit.settle` judges one announce of one session; here is what holds across sessions: seed time counts once per user
 and torrent however many clients seed it, a torrent is snatched once, promotions hold by the time of the announce.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from domain.announces import Announce
 from domain.base import MAX_COUNT
 from domain.credit import Credit, Session, settle
-from domain.factors import Promotions
+from domain.factors import FULL, Promotions
 
 #: 10 Gbit/s: no client moves more over one session, so more is a lie or a broken counter.
 CEILING_BYTES_S = 1_250_000_000
@@ -24,15 +24,22 @@ Key = tuple[bytes, bytes, bytes]  # torrent_id, user_id, peer_id
 Pair = tuple[bytes, bytes]  # torrent_id, user_id
 
 _US = 1_000_000
+HOUR_US = 3600 * _US
+DAY_US = 24 * HOUR_US
 _SEEDING, _LEECHING = 1, 2
+_new = tuple.__new__  # see credit.py
 
 
 @dataclass(slots=True)
 class Client:
-    """One client of one user on one torrent: its session, what it earned, where it listens while it is active."""
+    """One client of one user on one torrent: its session, what it earned, where it listens while it is active.
+
+    Of a client that was loaded, `first_announced_us` and the addresses may be None: they are as they were, unless
+    `moved_out`.
+    """
 
     session: Session
-    first_announced_us: int
+    first_announced_us: int | None
     uploaded: int = 0  # credited
     downloaded: int = 0
     seed_time_s: int = 0
@@ -41,11 +48,13 @@ class Client:
     port4: int | None = None
     ipv6: bytes | None = None
     port6: int | None = None
+    moved_out: bool = False  # it left meanwhile: the addresses from before are void
 
     def moved(self, session: Session, announce: Announce) -> None:
         """The session went on; both families' addresses are kept until the client leaves."""
         self.session = session
         if not session.active:
+            self.moved_out = True
             self.ipv4 = self.port4 = self.ipv6 = self.port6 = None
         elif len(announce.address) == 4:
             self.ipv4, self.port4 = announce.address, announce.port
@@ -54,7 +63,7 @@ class Client:
 
 
 class Transfer(NamedTuple):
-    """The explaining fact of one announce; `seq` and `n` are the record's place in its edge's journal."""
+    """The explaining fact of one announce; `n` is the record's place in the segment that was added as `seq`."""
 
     seq: int
     n: int
@@ -72,6 +81,7 @@ class UserDelta:
     seed_time_s: int = 0
     seeding: int = 0  # torrents
     leeching: int = 0
+    snatched: int = 0
 
 
 @dataclass(slots=True)
@@ -80,10 +90,33 @@ class TorrentDelta:
     downloaded: int = 0
     seeders: int = 0  # clients
     leechers: int = 0
+    completed: int = 0  # users
+
+
+@dataclass(slots=True)
+class Hour:
+    """One hour of one torrent, or of all. The swarm is its largest after any announce of the hour, counted from what
+    it was before the batch."""
+
+    seeders: int
+    leechers: int
+    uploaded: int = 0  # raw
+    downloaded: int = 0
+    completed: int = 0  # users
+    announces: int = 0
+
+    def reach(self, swarm: TorrentDelta) -> None:
+        """The swarm was as large as this."""
+        self.seeders = max(self.seeders, swarm.seeders)
+        self.leechers = max(self.leechers, swarm.leechers)
 
 
 class Tally:
-    """Announces in, changes out. `clients` must hold every known client of every (torrent, user) that announces."""
+    """Announces in, changes out. `clients` must hold every known client of every (torrent, user) that announces.
+
+    `users`, `torrents`, `days` and `hours` are what changed, once it is closed. Times of days and hours are UTC, in
+    microseconds.
+    """
 
     def __init__(self, clients: dict[Key, Client], promotions: Promotions, deleted: AbstractSet[bytes]) -> None:
         self.clients = clients
@@ -92,30 +125,62 @@ class Tally:
         self.snatches: dict[Pair, int] = {}  # candidates: the caller knows which of them are not the first
         self.users: defaultdict[bytes, UserDelta] = defaultdict(UserDelta)
         self.torrents: defaultdict[bytes, TorrentDelta] = defaultdict(TorrentDelta)
+        self.days: defaultdict[int, defaultdict[bytes, UserDelta]] = defaultdict(lambda: defaultdict(UserDelta))
+        self.hours: defaultdict[int, dict[bytes, Hour]] = defaultdict(dict)
+        self.site: dict[int, Hour] = {}  # by hour
+        self.swarm = TorrentDelta()  # of all torrents
+        self._hour_us = -HOUR_US  # none yet
         self._promotions = promotions
         self._deleted = deleted
+        self._before: dict[Key, int] = {}  # activity, of the clients whose activity changed
         self._seeded_until: dict[Pair, int] = {}
         for (torrent_id, user_id, _), client in clients.items():
-            self._seeded(torrent_id, user_id, client.seeded_until_us or 0)
-        self._before = {key: _activity(client.session) for key, client in clients.items()}
+            if client.seeded_until_us is not None:
+                self._seeded(torrent_id, user_id, client.seeded_until_us)
 
     def add(self, seq: int, records: Iterable[Announce]) -> None:
-        """The records of one segment, in the order in which the edge wrote them."""
+        """The records of one segment, in the order in which the edge wrote them; `seq` is what the caller calls it."""
         for n, announce in enumerate(records):
             self._add(seq, n, announce)
 
     def close(self) -> None:
-        """Work out how the swarms changed from before the first record to after the last one."""
-        before: defaultdict[Pair, int] = defaultdict(int)
-        after: defaultdict[Pair, int] = defaultdict(int)
-        for key, client in self.clients.items():
-            was, now = self._before.get(key, 0), _activity(client.session)
-            before[key[:2]] |= was
-            after[key[:2]] |= now
-            if was != now:
-                torrent = self.torrents[key[0]]
-                torrent.seeders += (now == _SEEDING) - (was == _SEEDING)
-                torrent.leechers += (now == _LEECHING) - (was == _LEECHING)
+        """Work out how users and sums changed from before the first record to after the last one."""
+        for days in self.days.values():
+            for user_id, day in days.items():
+                user = self.users[user_id]
+                user.uploaded += day.uploaded
+                user.downloaded += day.downloaded
+                user.raw_uploaded += day.raw_uploaded
+                user.raw_downloaded += day.raw_downloaded
+                user.seed_time_s += day.seed_time_s
+        for hour_us, torrents in self.hours.items():
+            of_all = self.site[hour_us]
+            for torrent_id, hour in torrents.items():
+                torrent = self.torrents[torrent_id]
+                torrent.uploaded += hour.uploaded
+                torrent.downloaded += hour.downloaded
+                of_all.uploaded += hour.uploaded
+                of_all.downloaded += hour.downloaded
+                of_all.announces += hour.announces
+        self._count_torrents_of_users()
+
+    def complete(self, firsts: Iterable[Pair]) -> None:
+        """Count those of the `snatches` that were the first of their user and torrent."""
+        for torrent_id, user_id in firsts:
+            at_us = self.snatches[torrent_id, user_id]
+            hour_us = at_us - at_us % HOUR_US
+            self.users[user_id].snatched += 1
+            for swarm in (self.torrents[torrent_id], self.hours[hour_us][torrent_id], self.site[hour_us]):
+                swarm.completed += 1
+
+    def _count_torrents_of_users(self) -> None:
+        pairs = {key[:2] for key in self._before}
+        before, after = dict.fromkeys(pairs, 0), dict.fromkeys(pairs, 0)
+        for key, client in self.clients.items() if pairs else ():
+            if key[:2] in pairs:
+                now = _activity(client.session)
+                before[key[:2]] |= self._before.get(key, now)
+                after[key[:2]] |= now
         for pair, now in after.items():
             was = before[pair]
             if was != now:
@@ -124,55 +189,87 @@ class Tally:
                 user.leeching += bool(now & _LEECHING) - bool(was & _LEECHING)
 
     def _add(self, seq: int, n: int, announce: Announce) -> None:
-        key = announce.torrent_id, announce.user_id, announce.peer_id
+        at_us, user_id, torrent_id, peer_id = announce[:4]
+        key = torrent_id, user_id, peer_id
         client = self.clients.get(key)
         before = client.session if client else None
-        session, credit = settle(before, announce, self._promotions.factors(announce), CEILING_BYTES_S)
+        factors = self._promotions.factors(announce) if self._promotions.windows else FULL
+        session, credit = settle(before, announce, factors, CEILING_BYTES_S)
         if session is None:
             return
-        if session.active and announce.torrent_id in self._deleted:
+        if torrent_id in self._deleted and session.active:
             session = session._replace(active=False)
         if client is None:
-            client = self.clients[key] = Client(session, announce.received_at_us)
+            client = self.clients[key] = Client(session, at_us, moved_out=True)
         if session is not before:
             client.moved(session, announce)
             self.changed.add(key)
-        if credit.snatched:
-            self.snatches.setdefault(key[:2], announce.received_at_us)
-        seed_time_s = self._seed_time(before, client, announce, credit) if credit.seed_time_s else 0
-        if seed_time_s or credit.raw_uploaded or credit.raw_downloaded or credit.anomaly:
-            self.transfers.append(Transfer(seq, n, announce, credit, seed_time_s))
-            self._credit(client, announce, credit, seed_time_s)
+            if before is None or before.active is not session.active or (not before.left) is not (not session.left):
+                self._joined_or_left(key, 0 if before is None else _activity(before), _activity(session))
+        hour = self._hour(torrent_id, at_us)
+        hour.announces += 1
+        _, _, raw_up, raw_down, _, _, up, down, seed_time_s, snatched, anomaly = credit
+        if snatched:
+            self.snatches.setdefault(key[:2], at_us)
+        if seed_time_s:
+            seed_time_s = self._seed_time(before, client, announce, seed_time_s)
+            client.seed_time_s += seed_time_s
+        if raw_up or raw_down:
+            client.uploaded = min(client.uploaded + up, MAX_COUNT)
+            client.downloaded = min(client.downloaded + down, MAX_COUNT)
+            hour.uploaded += raw_up
+            hour.downloaded += raw_down
+        elif not (seed_time_s or anomaly):
+            return
+        self.transfers.append(_new(Transfer, (seq, n, announce, credit, seed_time_s)))
+        day = self._days[user_id]
+        day.uploaded += up
+        day.downloaded += down
+        day.raw_uploaded += raw_up
+        day.raw_downloaded += raw_down
+        day.seed_time_s += seed_time_s
 
-    def _seed_time(self, before: Session | None, client: Client, announce: Announce, credit: Credit) -> int:
+    def _joined_or_left(self, key: Key, was: int, now: int) -> None:
+        self._before.setdefault(key, was)
+        seeders, leechers = (now == _SEEDING) - (was == _SEEDING), (now == _LEECHING) - (was == _LEECHING)
+        for swarm in (self.torrents[key[0]], self.swarm):
+            swarm.seeders += seeders
+            swarm.leechers += leechers
+
+    def _hour(self, torrent_id: bytes, at_us: int) -> Hour:
+        """The torrent's hour of that time, with the swarm as it is now."""
+        if not self._hour_us <= at_us < self._hour_us + HOUR_US:
+            self._turn_to(at_us)
+        swarm, of_all, all_hour = self.torrents[torrent_id], self.swarm, self._site_hour
+        if of_all.seeders > all_hour.seeders or of_all.leechers > all_hour.leechers:
+            all_hour.reach(of_all)
+        hour = self._hours.get(torrent_id)
+        if hour is None:
+            hour = self._hours[torrent_id] = Hour(swarm.seeders, swarm.leechers)
+        elif swarm.seeders > hour.seeders or swarm.leechers > hour.leechers:
+            hour.reach(swarm)
+        return hour
+
+    def _turn_to(self, at_us: int) -> None:
+        """Count in the hour and the day of that time from now on."""
+        self._hour_us, day_us = at_us - at_us % HOUR_US, at_us - at_us % DAY_US
+        self._hours, self._days = self.hours[self._hour_us], self.days[day_us]
+        self._site_hour = self.site.setdefault(self._hour_us, Hour(self.swarm.seeders, self.swarm.leechers))
+
+    def _seed_time(self, before: Session | None, client: Client, announce: Announce, seconds: int) -> int:
         """The part of the announce's seed time after what any client of this user has counted on this torrent."""
         assert before is not None, "a first announce has no seed time"
-        until = self._seeded(announce.torrent_id, announce.user_id, announce.received_at_us)
-        client.seeded_until_us = announce.received_at_us
-        if until <= before.counted_at_us:
-            return credit.seed_time_s
-        return max(0, (announce.received_at_us - until) // _US)
+        at_us = client.seeded_until_us = announce.received_at_us
+        until = self._seeded(announce.torrent_id, announce.user_id, at_us)
+        return seconds if until <= before.counted_at_us else max(0, (at_us - until) // _US)
 
     def _seeded(self, torrent_id: bytes, user_id: bytes, until_us: int) -> int:
         """Until when the user's seed time on the torrent was counted before it is counted until `until_us`."""
         pair = torrent_id, user_id
         counted = self._seeded_until.get(pair, 0)
-        self._seeded_until[pair] = max(counted, until_us)
+        if until_us > counted:
+            self._seeded_until[pair] = until_us
         return counted
-
-    def _credit(self, client: Client, announce: Announce, credit: Credit, seed_time_s: int) -> None:
-        client.uploaded = min(client.uploaded + credit.uploaded, MAX_COUNT)
-        client.downloaded = min(client.downloaded + credit.downloaded, MAX_COUNT)
-        client.seed_time_s += seed_time_s
-        user = self.users[announce.user_id]
-        user.uploaded += credit.uploaded
-        user.downloaded += credit.downloaded
-        user.raw_uploaded += credit.raw_uploaded
-        user.raw_downloaded += credit.raw_downloaded
-        user.seed_time_s += seed_time_s
-        torrent = self.torrents[announce.torrent_id]
-        torrent.uploaded += credit.raw_uploaded
-        torrent.downloaded += credit.raw_downloaded
 
 
 def _activity(session: Session) -> int:

@@ -1,4 +1,4 @@
-"""A torrent: from upload through the queue to approval, freeleech and deletion."""
+"""A torrent: from upload through the queue to approval, promotion and deletion."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.base import Aggregate, Created, event
 from domain.errors import Conflict, Malformed, NotAllowed
+from domain.factors import FREE, FULL, Factors, check_promotion
 from domain.metainfo import Metainfo
 
 #: How long uploaders may take back their own upload.
@@ -105,6 +106,15 @@ class Torrent(Aggregate):
     class FreeleechEnded(Aggregate.Event):
         TOPIC = "torrent.freeleech_ended"
 
+    class Promoted(Aggregate.Event):
+        TOPIC = "torrent.promoted"
+        upload_percent: int
+        download_percent: int
+        until: datetime | None
+
+    class PromotionEnded(Aggregate.Event):
+        TOPIC = "torrent.promotion_ended"
+
     @classmethod
     def upload(
         cls,
@@ -163,7 +173,8 @@ class Torrent(Aggregate):
         self.size = size
         self.metainfo_sha256 = metainfo_sha256
         self.state = TorrentState.PENDING
-        self.free_until: datetime | None = None
+        self.promised = FULL
+        self.promised_until: datetime | None = None  # none: until it is ended
 
     def seen_by(self, user_id: UUID, *, staff: bool) -> bool:
         """Listed torrents are for everybody; others for staff, and for their uploader until they are deleted."""
@@ -192,16 +203,37 @@ class Torrent(Aggregate):
             raise NotYours("only staff may delete this torrent")
         self._deleted(reason)
 
+    def factors(self, now: datetime) -> Factors:
+        """What the torrent's own promotion counts at this moment."""
+        over = self.promised_until is not None and self.promised_until <= now
+        return FULL if over else self.promised
+
     def grant_freeleech(self, until: datetime, *, now: datetime) -> None:
+        """The plainest promotion; like any other it takes the place of the one before."""
         self._must_exist()
         if until <= now:
             raise FreeleechInPast("this time has passed")
-        if until != self.free_until:
+        if (FREE, until) != (self.promised, self.promised_until):
             self._freeleech_granted(until)
 
     def end_freeleech(self, *, now: datetime) -> None:
-        if self.free_until is not None and self.free_until > now:
+        """End a promotion by which downloads are not charged, whatever else it gives."""
+        if self.factors(now).download_percent == 0:
             self._freeleech_ended()
+
+    def promote(self, promised: Factors, until: datetime | None, *, now: datetime) -> None:
+        """Count bytes otherwise than in full until then, or until it is ended; the newest promotion alone holds.
+
+        Raises `BadPromotion`, `PromotionInPast`, `TorrentDeleted`.
+        """
+        self._must_exist()
+        check_promotion(promised, until, now=now)
+        if (promised, until) != (self.promised, self.promised_until):
+            self._promoted(promised.upload_percent, promised.download_percent, until)
+
+    def end_promotion(self, *, now: datetime) -> None:
+        if self.factors(now) != FULL:
+            self._promotion_ended()
 
     @event(Approved)
     def _approved(self, automatic: bool) -> None:
@@ -217,11 +249,19 @@ class Torrent(Aggregate):
 
     @event(FreeleechGranted)
     def _freeleech_granted(self, until: datetime) -> None:
-        self.free_until = until
+        self.promised, self.promised_until = FREE, until
 
     @event(FreeleechEnded)
     def _freeleech_ended(self) -> None:
-        self.free_until = None
+        self.promised, self.promised_until = FULL, None
+
+    @event(Promoted)
+    def _promoted(self, upload_percent: int, download_percent: int, until: datetime | None) -> None:
+        self.promised, self.promised_until = Factors(upload_percent, download_percent), until
+
+    @event(PromotionEnded)
+    def _promotion_ended(self) -> None:
+        self.promised, self.promised_until = FULL, None
 
     def _must_exist(self) -> None:
         if self.state is TorrentState.DELETED:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 from domain.base import Aggregate, Created, Personal, event
 from domain.errors import Conflict, Malformed, NotAllowed
+from domain.factors import FREE, check_promotion
 
 #: Members and above may log in and announce; what else they may do is their group's business.
 FIRST_GROUP = "member"
@@ -112,6 +114,13 @@ class User(Aggregate):
     class TwoFactorDisabled(Aggregate.Event):
         TOPIC = "user.two_factor_disabled"
 
+    class PersonalFreeleechGranted(Aggregate.Event):
+        TOPIC = "user.personal_freeleech_granted"
+        until: datetime
+
+    class PersonalFreeleechEnded(Aggregate.Event):
+        TOPIC = "user.personal_freeleech_ended"
+
     @classmethod
     def register(cls, user_id: UUID, username: str, email: str, group: str) -> User:
         """A new account; the caller has checked the name and the address with `check_username` and `check_email`."""
@@ -125,6 +134,7 @@ class User(Aggregate):
         self.enabled = True
         self.passkey_no = 1
         self.two_factor = False
+        self.free_until: datetime | None = None
 
     def verify_email(self) -> None:
         if self.email_verified:
@@ -161,6 +171,19 @@ class User(Aggregate):
         if self.two_factor:
             self._two_factor_disabled()
 
+    def grant_freeleech(self, until: datetime, *, now: datetime) -> None:
+        """Nothing that this user downloads until then is charged; the newest grant alone says until when.
+
+        Raises `PromotionInPast`.
+        """
+        check_promotion(FREE, until, now=now)
+        if until != self.free_until:
+            self._personal_freeleech_granted(until)
+
+    def end_freeleech(self, *, now: datetime) -> None:
+        if self.free_until is not None and self.free_until > now:
+            self._personal_freeleech_ended()
+
     @event(EmailVerified)
     def _email_verified(self) -> None:
         self.email_verified = True
@@ -192,6 +215,14 @@ class User(Aggregate):
     @event(TwoFactorDisabled)
     def _two_factor_disabled(self) -> None:
         self.two_factor = False
+
+    @event(PersonalFreeleechGranted)
+    def _personal_freeleech_granted(self, until: datetime) -> None:
+        self.free_until = until
+
+    @event(PersonalFreeleechEnded)
+    def _personal_freeleech_ended(self) -> None:
+        self.free_until = None
 
 
 def check_username(username: str, *, reserved: bool = False) -> None:

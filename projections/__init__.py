@@ -11,11 +11,13 @@ from projections.bonus_rules import bonus_rules
 from projections.categories import categories
 from projections.chat import chat
 from projections.forums import forums
+from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
 from projections.moderation import moderation
 from projections.peers import peers
 from projections.requests import requests
 from projections.search import search
+from projections.site_promotions import site_promotions
 from projections.torrents import torrents
 from projections.users import users
 from runtime.projection import Projection
@@ -30,6 +32,8 @@ ALL: tuple[Projection, ...] = (
     categories,
     search,
     peers,
+    site_promotions,
+    freeleech_tokens,
     bonus,
     bonus_rules,
     requests,

@@ -14,6 +14,7 @@ from domain.bans import Ban
 from domain.base import PERSONAL, Aggregate
 from domain.bonus import Account, AccountKind
 from domain.claims import Claim
+from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
 from domain.sessions import Session
 from runtime.db import Writer
@@ -46,7 +47,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     _begin(fact, Subject(owner, fact.event.owner_id), db)
 
 
-@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued)
+@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued, FreeleechTokens.Opened)
 def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)

@@ -25,6 +25,8 @@ search = Projection("search", "search_change")
     Torrent.Deleted,
     Torrent.FreeleechGranted,
     Torrent.FreeleechEnded,
+    Torrent.Promoted,
+    Torrent.PromotionEnded,
 )
 def changed(fact: AnyFact, db: Writer) -> None:
     db.execute(

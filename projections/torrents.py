@@ -1,10 +1,12 @@
-"""Torrents as they are listed, shown and searched: standing, files, tags, freeleech, and the words of each."""
+"""Torrents as they are listed, shown and searched: standing, files, tags, promotion, and the words of each."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import LiteralString
 from uuid import UUID
 
+from domain.factors import FREE, FULL, NEUTRAL, Factors
 from domain.torrents import Torrent
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
@@ -15,6 +17,8 @@ torrents = Projection("torrents", "torrent", "torrent_file", "torrent_tag")
 
 #: Characters of a description that searches look at: what a reader sees first, and far below a tsvector's 1 MiB.
 SEARCHED_DESCRIPTION = 10_000
+#: `free_until` of a torrent that is free until somebody ends it: the last second that every client can read.
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @torrents.on(Torrent.Uploaded)
@@ -64,12 +68,28 @@ def deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
 
 @torrents.on(Torrent.FreeleechGranted)
 def freeleech_granted(fact: Fact[Torrent.FreeleechGranted], db: Writer) -> None:
-    _change(fact, db, "free_until = %s", fact.event.until)
+    _promote(fact, db, FREE, fact.event.until)
 
 
-@torrents.on(Torrent.FreeleechEnded)
-def freeleech_ended(fact: Fact[Torrent.FreeleechEnded], db: Writer) -> None:
-    _change(fact, db, "free_until = NULL")
+@torrents.on(Torrent.Promoted)
+def promoted(fact: Fact[Torrent.Promoted], db: Writer) -> None:
+    _promote(fact, db, Factors(fact.event.upload_percent, fact.event.download_percent), fact.event.until)
+
+
+@torrents.on(Torrent.FreeleechEnded, Torrent.PromotionEnded)
+def promotion_ended(fact: AnyFact, db: Writer) -> None:
+    _promote(fact, db, FULL, None)
+
+
+def _promote(fact: AnyFact, db: Writer, promised: Factors, until: datetime | None) -> None:
+    """Neutral is not free: what is uploaded meanwhile is lost."""
+    free = promised.download_percent == 0 and promised != NEUTRAL
+    _change(
+        fact,
+        db,
+        "upload_percent = %s, download_percent = %s, promoted_until = %s, free_until = %s",
+        *(promised.upload_percent, promised.download_percent, until, (until or FOREVER) if free else None),
+    )
 
 
 def _change(fact: AnyFact, db: Writer, columns: LiteralString, *values: object) -> None:

@@ -78,6 +78,22 @@ def password_changed(fact: Fact[User.PasswordChanged], db: Writer) -> None:
     )
 
 
+@users.on(User.PersonalFreeleechGranted)
+def freeleech_granted(fact: Fact[User.PersonalFreeleechGranted], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET free_until = %s, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.until, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.PersonalFreeleechEnded)
+def freeleech_ended(fact: Fact[User.PersonalFreeleechEnded], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET free_until = NULL, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
 @users.on(User.TwoFactorEnabled)
 def two_factor_enabled(fact: Fact[User.TwoFactorEnabled], db: Writer) -> None:
     db.update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from queries.announce_rules import router as announce_rules
 from queries.api_keys import router as api_keys
 from queries.audit import router as audit
 from queries.bans import router as bans
@@ -11,13 +12,20 @@ from queries.bonus import router as bonus
 from queries.bonus_rules import router as bonus_rules
 from queries.categories import router as categories
 from queries.chat import router as chat
+from queries.client_rules import router as client_rules
 from queries.forums import router as forums
+from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
 from queries.moderation import router as moderation
 from queries.peers import router as peers
 from queries.requests import router as requests
 from queries.search import router as search
+from queries.site_promotions import router as site_promotions
+from queries.torrent_history import router as torrent_history
 from queries.torrents import router as torrents
+from queries.tracker import router as tracker
+from queries.unregistered_hashes import router as unregistered_hashes
+from queries.user_history import router as user_history
 from queries.user_stats import router as user_stats
 from queries.users import router as users
 
@@ -27,9 +35,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     users,
     bans,
     user_stats,
+    user_history,
     groups,
     torrents,
+    freeleech_tokens,
+    site_promotions,
     peers,
+    torrent_history,
+    tracker,
     categories,
     forums,
     chat,
@@ -38,4 +51,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     requests,
     moderation,
     audit,
+    client_rules,
+    announce_rules,
+    unregistered_hashes,
 )

@@ -65,7 +65,11 @@ class Sort(StrEnum):
 
 
 class TorrentItem(BaseModel):
-    """One torrent in a list. `uploader` is null when the upload is anonymous and the caller is neither it nor staff."""
+    """One torrent in a list. `uploader` is null when the upload is anonymous and the caller is neither it nor staff.
+
+    The percents say what its own promotion counts at this moment, `promoted_until` how long: null until it is ended,
+    and when there is none. `free_until` is the end of one that charges no downloads, 9999-12-31 when nobody knows it.
+    """
 
     id: UUID
     name: str
@@ -81,6 +85,9 @@ class TorrentItem(BaseModel):
     uploaded_at: datetime
     listed_at: datetime
     free_until: datetime | None
+    upload_percent: int
+    download_percent: int
+    promoted_until: datetime | None
     seeders: int
     leechers: int
     times_completed: int
@@ -105,7 +112,10 @@ ITEM: LiteralString = """
 t.torrent_id AS id, t.name, t.category, t.tags, t.size, t.file_count, t.state AS status, t.anonymous,
 CASE WHEN NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s
      THEN jsonb_build_object('id', t.uploader_id, 'username', a.username) END AS uploader,
-t.info_hash_v1, t.info_hash_v2, t.uploaded_at, t.listed_at, t.free_until, coalesce(s.seeders, 0) AS seeders,
+t.info_hash_v1, t.info_hash_v2, t.uploaded_at, t.listed_at, t.free_until,
+CASE WHEN t.promoted_until <= %(now)s THEN 100 ELSE t.upload_percent END AS upload_percent,
+CASE WHEN t.promoted_until <= %(now)s THEN 100 ELSE t.download_percent END AS download_percent,
+CASE WHEN t.promoted_until > %(now)s THEN t.promoted_until END AS promoted_until, coalesce(s.seeders, 0) AS seeders,
 coalesce(s.leechers, 0) AS leechers, coalesce(s.times_completed, 0) AS times_completed, t.version
 """
 SOURCE: LiteralString = """
@@ -195,14 +205,14 @@ def list_torrents(
 
 
 @router.get("/{torrent_id}", dependencies=[fresh("torrents", "users")])
-def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb) -> TorrentDetail:
+def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb, now: Clock) -> TorrentDetail:
     """One torrent with its files. Deleted ones are shown to staff only."""
     with db.cursor(row_factory=class_row(TorrentDetail)) as cursor:
         cursor.execute(
             f"SELECT {ITEM}, t.description, t.piece_length, t.reason, (SELECT jsonb_agg("
             " jsonb_build_object('path', f.path, 'length', f.length) ORDER BY f.n) FROM torrent_file f"
             f" WHERE f.torrent_id = t.torrent_id) AS files {SOURCE} WHERE t.torrent_id = %(id)s AND {VISIBLE}",
-            {**viewer(caller), "id": torrent_id},
+            {**viewer(caller), "id": torrent_id, "now": now},
         )
         found = cursor.fetchone()
     if found is None:
@@ -244,7 +254,7 @@ def shelves(category: str | None, db: Connection[Any]) -> list[str] | None:
 
 
 def viewer(caller: Caller) -> dict[str, object]:
-    """The parameters of `ITEM` and `VISIBLE`."""
+    """The parameters of `VISIBLE`, and of `ITEM` but for `now`."""
     return {"caller": caller.user_id, "staff": caller.can(Permission.TORRENTS_MODERATE)}
 
 

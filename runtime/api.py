@@ -38,6 +38,8 @@ TAGS = {
     "groups": "The ladder of groups and what their members may do.",
     "torrents": "Uploads: sharing, finding, downloading, and what staff decide about them.",
     "peers": "Who is in a swarm.",
+    "history": "The past of torrents and users, in hours and days.",
+    "tracker": "By which rules the announce edges let clients in, and whom they turned away.",
     "search": "Torrents and users by words, be they mistyped.",
     "categories": "Where torrents belong.",
     "requests": "Wishes with a bounty on them.",

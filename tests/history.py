@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
@@ -10,13 +11,17 @@ from uuid import UUID, uuid4
 
 from psycopg import Cursor
 
+from domain.announce_rules import AnnounceRules
 from domain.announces import Announce, Event, encode
 from domain.api_keys import ApiKey, Scope
 from domain.bans import Ban, BanKind, ban_claim_id
 from domain.base import SYSTEM, Aggregate
 from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, transfer
 from domain.claims import Claim
+from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.default_data import default_data
+from domain.factors import Factors
+from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
 from domain.metainfo import File, Metainfo
 from domain.moderation import Case, Outcome
@@ -24,6 +29,7 @@ from domain.peers import EdgeJournal
 from domain.permissions import Permission
 from domain.requests import Request
 from domain.sessions import Session
+from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import WAITING_GROUP, User
 from runtime import journal
@@ -43,7 +49,9 @@ def write_history(platform: Platform) -> None:
         _api_keys(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
         _case(platform, user, torrents[1 - n])
+        _promotions(platform, user, torrents[n])
     _groups(platform)
+    _tracker_rules(platform)
     _segments(platform, users, torrents)
     for user, torrent in zip(users, torrents, strict=True):
         _end(platform, user, torrent)
@@ -65,6 +73,8 @@ def _user(platform: Platform, name: str) -> User:
     user.change_password()
     user.enable_two_factor()
     user.disable_two_factor()
+    user.grant_freeleech(NOW + timedelta(days=1), now=NOW)
+    user.end_freeleech(now=NOW)
     claim.release()
     claim.retake(user.id)
     _save(platform, user, claim, actor=user.id)
@@ -98,8 +108,20 @@ def _torrent(platform: Platform, uploader_id: UUID, n: int) -> Torrent:
     torrent.approve(SYSTEM)
     torrent.grant_freeleech(NOW + timedelta(days=1), now=NOW)
     torrent.end_freeleech(now=NOW)
+    torrent.promote(Factors(200, 50), None, now=NOW)
+    torrent.end_promotion(now=NOW)
     _save(platform, torrent, actor=uploader_id)
     return torrent
+
+
+def _promotions(platform: Platform, user: User, torrent: Torrent) -> None:
+    """The whole site for a while, and one torrent for one user."""
+    promotion = SitePromotion.start(uuid4(), Factors(200, 0), NOW + timedelta(days=1), now=NOW)
+    promotion.end(now=NOW)
+    tokens = FreeleechTokens.open(user.id)
+    tokens.grant(3, "for the logo")
+    tokens.spend(torrent, now=NOW)
+    _save(platform, promotion, tokens)
 
 
 def _session(platform: Platform, user: User) -> None:
@@ -182,7 +204,25 @@ def _groups(platform: Platform) -> None:
     for slug in ("elite", "vip"):
         group = platform.store(SYSTEM).get(Group, group_id(slug))
         group.change_permissions(frozenset(Permission(p) for p in group.permissions) - {Permission.POST})
+        group.change_download_slots(10 if slug == "elite" else None)
+        group.change_download_slots(20)
         _save(platform, group)
+
+
+def _tracker_rules(platform: Platform) -> None:
+    """A family of clients that stays, a denial and a family that are withdrawn; announce rules that change."""
+    exception: dict[str, str | None] = {"peer_id_pattern": "-qB4250-", "agent_pattern": None, "comment": "cheats"}
+    family = Terms("qBittorrent", "-qB{x}{x}{x}{x}-", "qBittorrent/{n}.{n}", [4, 2], [4, 2], None, [exception])
+    denial = Terms("Thunder", "-XL", None, [], [], "does not share", [])
+    for kind, terms, stays in (("allow", family, True), ("deny", denial, False), ("allow", family, False)):
+        rule = ClientRule.define(uuid4(), ClientRuleKind(kind), terms)
+        rule.change(dataclasses.replace(terms, name=f"{terms.name} 2"))
+        if not stays:
+            rule.withdraw()
+        _save(platform, rule)
+    rules = AnnounceRules.lay_down([8080], 3)
+    rules.change([8080, 6881], 2)
+    _save(platform, rules)
 
 
 def _segments(platform: Platform, users: list[User], torrents: list[Torrent]) -> None:

@@ -1,13 +1,24 @@
-"""When uploads and downloads count otherwise than in full: windows of time that events open and end."""
+"""When uploads and downloads count otherwise than in full: windows of time that events open and end.
+
+`source_id` is the stream whose events open and end a window; that of a group's perk, which follows members from group
+to group, is zero. Zero for torrent or user means all of them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from uuid import UUID
 
-from domain.factors import Window
+from domain.announces import Announce
+from domain.factors import EVERYBODY, FREE, Factors, Promotions, Window, user_on_torrent
+from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
 from domain.permissions import Permission
+from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
 from projections.peers.projection import peers
@@ -15,34 +26,56 @@ from projections.peers.rows import hexes
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 
+#: Every torrent, or every user.
+ALL = UUID(int=0)
+
 
 @peers.on(Torrent.FreeleechGranted)
 def freeleech_granted(fact: Fact[Torrent.FreeleechGranted], db: Writer) -> None:
-    _end_window(db, fact)  # the newest grant alone says until when
-    db.execute(
-        "INSERT INTO free_window (subject_id, position, starts_at, ends_at) VALUES (%s, %s, %s, %s)",
-        (fact.stream_id, fact.position, fact.at, fact.event.until),
-    )
+    _replace_window(db, fact, FREE, fact.event.until, torrent_id=fact.stream_id)
 
 
-@peers.on(Torrent.FreeleechEnded)
-def freeleech_ended(fact: Fact[Torrent.FreeleechEnded], db: Writer) -> None:
-    _end_window(db, fact)
+@peers.on(Torrent.Promoted)
+def promoted(fact: Fact[Torrent.Promoted], db: Writer) -> None:
+    promised = Factors(fact.event.upload_percent, fact.event.download_percent)
+    _replace_window(db, fact, promised, fact.event.until, torrent_id=fact.stream_id)
+
+
+@peers.on(SitePromotion.Started)
+def site_promotion_started(fact: Fact[SitePromotion.Started], db: Writer) -> None:
+    promised = Factors(fact.event.upload_percent, fact.event.download_percent)
+    _open_window(db, fact, promised, fact.event.until)
+
+
+@peers.on(User.PersonalFreeleechGranted)
+def personal_freeleech_granted(fact: Fact[User.PersonalFreeleechGranted], db: Writer) -> None:
+    _replace_window(db, fact, FREE, fact.event.until, user_id=fact.stream_id)
+
+
+@peers.on(FreeleechTokens.Spent)
+def token_spent(fact: Fact[FreeleechTokens.Spent], db: Writer) -> None:
+    event = fact.event
+    _open_window(db, fact, FREE, event.until, torrent_id=event.torrent_id, user_id=event.user_id)
+
+
+@peers.on(Torrent.FreeleechEnded, Torrent.PromotionEnded, SitePromotion.Ended, User.PersonalFreeleechEnded)
+def ended(fact: AnyFact, db: Writer) -> None:
+    _end_windows(db, fact)
 
 
 @peers.on(Group.Founded)
 def group_founded(fact: Fact[Group.Founded], db: Writer) -> None:
     db.execute(
-        "INSERT INTO credit_group (group_id, free) VALUES (%s, %s)",
-        (fact.stream_id, Permission.FREELEECH in fact.event.permissions),
+        "INSERT INTO credit_group (group_id, upload_percent, download_percent) VALUES (%s, %s, %s)",
+        (fact.stream_id, *_perk(fact.event.permissions)),
     )
 
 
 @peers.on(Group.PermissionsChanged)
 def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> None:
     db.update(
-        "UPDATE credit_group SET free = %s WHERE group_id = %s",
-        (Permission.FREELEECH in fact.event.permissions, fact.stream_id),
+        "UPDATE credit_group SET upload_percent = %s, download_percent = %s WHERE group_id = %s",
+        (*_perk(fact.event.permissions), fact.stream_id),
     )
     _follow_perk(db, fact)
 
@@ -61,41 +94,92 @@ def group_changed(fact: Fact[User.GroupChanged], db: Writer) -> None:
     _follow_perk(db, fact)
 
 
-def _end_window(db: Writer, fact: AnyFact) -> None:
+def promotions(db: Writer, announces: Sequence[Announce]) -> Promotions:
+    """The promotions that may hold for any of these announces, of which there is at least one."""
+    torrents = {ALL.bytes, *map(attrgetter("torrent_id"), announces)}
+    users = set(map(attrgetter("user_id"), announces))
+    return Promotions(_windows(db, torrents, users, min(map(attrgetter("received_at_us"), announces))))
+
+
+def _windows(db: Writer, torrents: set[bytes], users: set[bytes], since_us: int) -> dict[bytes, list[Window]]:
+    """Windows for everybody on these torrents and for these users on any, which end after `since_us`."""
+    rows = db.rows(
+        "SELECT uuid_send(torrent_id), uuid_send(user_id), (extract(epoch FROM starts_at) * 1000000)::bigint,"
+        " (extract(epoch FROM nullif(ends_at, 'infinity')) * 1000000)::bigint, upload_percent, download_percent FROM ("
+        # all users as a constant, so that every plan knows how many such windows there are
+        "  SELECT * FROM promotion_window WHERE user_id = '00000000-0000-0000-0000-000000000000'"
+        "  AND torrent_id = ANY(%s::uuid[])"
+        "  UNION ALL SELECT * FROM promotion_window WHERE user_id = ANY(%s::uuid[])) AS w"
+        " WHERE ends_at > timestamptz 'epoch' + %s * interval '1 microsecond'",
+        (hexes(torrents), hexes(users), since_us),
+    )
+    found: defaultdict[bytes, list[Window]] = defaultdict(list)
+    for torrent_id, user_id, start, end, upload, download in rows:
+        found[_subject(torrent_id, user_id)].append(Window(start, end, _factors(upload, download)))
+    return found
+
+
+#: Windows by the thousand promise a handful of things.
+_factors = cache(Factors)
+
+
+def _subject(torrent_id: bytes, user_id: bytes) -> bytes:
+    """Whom a window is for, as `Promotions` knows it."""
+    if torrent_id == ALL.bytes:
+        return EVERYBODY if user_id == ALL.bytes else user_id
+    return torrent_id if user_id == ALL.bytes else user_on_torrent(torrent_id, user_id)
+
+
+def _replace_window(
+    db: Writer, fact: AnyFact, promised: Factors, until: datetime | None, torrent_id: UUID = ALL, user_id: UUID = ALL
+) -> None:
+    """Open a window in the place of the one before: of such grants the newest alone says until when."""
+    _end_windows(db, fact)
+    _open_window(db, fact, promised, until, torrent_id, user_id)
+
+
+def _open_window(
+    db: Writer, fact: AnyFact, promised: Factors, until: datetime | None, torrent_id: UUID = ALL, user_id: UUID = ALL
+) -> None:
     db.execute(
-        "UPDATE free_window SET ends_at = greatest(starts_at, %s)"
-        " WHERE subject_id = %s AND (ends_at IS NULL OR ends_at > %s)",
+        "INSERT INTO promotion_window (user_id, torrent_id, position, source_id, starts_at, ends_at, upload_percent,"
+        " download_percent) VALUES (%s, %s, %s, %s, %s, coalesce(%s, timestamptz 'infinity'), %s, %s)",
+        (
+            *(user_id, torrent_id, fact.position, fact.stream_id, fact.at, until),
+            *(promised.upload_percent, promised.download_percent),
+        ),
+    )
+
+
+def _end_windows(db: Writer, fact: AnyFact) -> None:
+    db.execute(
+        "UPDATE promotion_window SET ends_at = greatest(starts_at, %s) WHERE source_id = %s AND ends_at > %s",
         (fact.at, fact.stream_id, fact.at),
     )
 
 
+def _perk(permissions: Sequence[str]) -> tuple[int, int]:
+    """What a group's permissions count, in percent: uploads, downloads."""
+    return 200 if Permission.DOUBLE_UPLOAD in permissions else 100, 0 if Permission.FREELEECH in permissions else 100
+
+
 def _follow_perk(db: Writer, fact: AnyFact) -> None:
-    """Open or end the windows of the one user or of all members of the one group that the fact is about."""
+    """End and open the windows of the one user or of all members of the one group that the fact is about."""
     about = fact.stream_id, fact.stream_id
     db.execute(
-        "INSERT INTO free_window (subject_id, position, starts_at)"
-        " SELECT m.user_id, %s, %s FROM credit_member m JOIN credit_group g ON g.group_id = m.group_id AND g.free"
-        " WHERE (m.user_id = %s OR m.group_id = %s) AND NOT EXISTS"
-        "  (SELECT FROM free_window w WHERE w.subject_id = m.user_id AND w.ends_at IS NULL)",
-        (fact.position, fact.at, *about),
+        "UPDATE promotion_window w SET ends_at = greatest(w.starts_at, %s)"
+        " FROM credit_member m LEFT JOIN credit_group g ON g.group_id = m.group_id"
+        " WHERE w.user_id = m.user_id AND w.source_id = %s AND w.ends_at = 'infinity'"
+        " AND (m.user_id = %s OR m.group_id = %s)"
+        " AND (w.upload_percent, w.download_percent) IS DISTINCT FROM (g.upload_percent, g.download_percent)",
+        (fact.at, ALL, *about),
     )
     db.execute(
-        "UPDATE free_window w SET ends_at = greatest(w.starts_at, %s)"
-        " FROM credit_member m LEFT JOIN credit_group g ON g.group_id = m.group_id"
-        " WHERE w.subject_id = m.user_id AND w.ends_at IS NULL AND (m.user_id = %s OR m.group_id = %s)"
-        " AND NOT coalesce(g.free, false)",
-        (fact.at, *about),
+        "INSERT INTO promotion_window (user_id, torrent_id, position, source_id, starts_at, ends_at, upload_percent,"
+        " download_percent)"
+        " SELECT m.user_id, %s, %s, %s, %s, 'infinity', g.upload_percent, g.download_percent FROM credit_member m"
+        " JOIN credit_group g ON g.group_id = m.group_id AND (g.upload_percent, g.download_percent) <> (100, 100)"
+        " WHERE (m.user_id = %s OR m.group_id = %s) AND NOT EXISTS (SELECT FROM promotion_window w"
+        "  WHERE w.user_id = m.user_id AND w.source_id = %s AND w.ends_at = 'infinity')",
+        (ALL, fact.position, ALL, fact.at, *about, ALL),
     )
-
-
-def windows(db: Writer, subjects: Iterable[bytes], since_us: int) -> dict[bytes, list[Window]]:
-    rows = db.rows(
-        "SELECT uuid_send(subject_id), (extract(epoch FROM starts_at) * 1000000)::bigint,"
-        " (extract(epoch FROM ends_at) * 1000000)::bigint FROM free_window WHERE subject_id = ANY(%s::uuid[])"
-        " AND (ends_at IS NULL OR ends_at > timestamptz 'epoch' + %s * interval '1 microsecond')",
-        (hexes(subjects), since_us),
-    )
-    found: defaultdict[bytes, list[Window]] = defaultdict(list)
-    for subject_id, start, end in rows:
-        found[subject_id].append((start, end))
-    return found

@@ -227,6 +227,50 @@ def test_freeleech_is_shown_and_found(member: Agent, staff: Agent) -> None:
     assert member.get(f"/torrents/{free['id']}")["free_until"] is None
 
 
+def test_a_promotion_is_shown_and_found_when_it_is_free(member: Agent, staff: Agent) -> None:
+    half, double, free, neutral = (member.uploaded(name)["id"] for name in ("half", "double", "free", "neutral"))
+    until = "2099-01-01T00:00:00Z"
+    wanted: dict[str, dict[str, object]] = {
+        half: {"download_percent": 50, "until": until},
+        double: {"upload_percent": 200},
+        free: {"upload_percent": 200, "download_percent": 0},
+        neutral: {"upload_percent": 0, "download_percent": 0, "until": until},
+    }
+    for torrent_id, body in wanted.items():
+        staff.post(f"/torrents/{torrent_id}/approve")
+        answer = staff.send("PUT", f"/torrents/{torrent_id}/promotion", json=body)
+        assert answer.status_code == 200, answer.text
+    names = ("upload_percent", "download_percent", "promoted_until", "free_until")
+    shown = {item["id"]: [item[name] for name in names] for item in member.get("/torrents")["items"]}
+    assert shown == {
+        half: [100, 50, until, None],
+        double: [200, 100, None, None],
+        free: [200, 0, None, "9999-12-31T23:59:59Z"],
+        neutral: [0, 0, until, None],
+    }
+    assert [member.get(f"/torrents/{torrent_id}")[name] for torrent_id in shown for name in names] == [
+        value for values in shown.values() for value in values
+    ]
+    assert [item["id"] for item in member.get("/torrents", free="true")["items"]] == [free]
+    assert [item["id"] for item in member.get("/search/torrents", q="free", free="true")["items"]] == [free]
+    for torrent_id in wanted:
+        staff.delete(f"/torrents/{torrent_id}/promotion")
+        detail = member.get(f"/torrents/{torrent_id}")
+        assert [detail[name] for name in names] == [100, 100, None, None]
+
+
+def test_a_promotion_whose_time_is_over_is_not_shown(member: Agent, staff: Agent, owner: Any) -> None:
+    ids = [member.uploaded(name)["id"] for name in ("over", "on")]
+    for torrent_id in ids:
+        body = {"upload_percent": 200, "download_percent": 50, "until": "2099-01-01T00:00:00Z"}
+        staff.send("PUT", f"/torrents/{torrent_id}/promotion", json=body)
+    member.get(f"/torrents/{ids[0]}")
+    owner.execute("UPDATE read.torrent SET promoted_until = now() WHERE torrent_id = %s", [ids[0]])
+    details = [member.get(f"/torrents/{torrent_id}") for torrent_id in ids]
+    assert [(d["upload_percent"], d["download_percent"]) for d in details] == [(100, 100), (200, 50)]
+    assert [d["promoted_until"] for d in details] == [None, "2099-01-01T00:00:00Z"]
+
+
 def test_a_list_is_filtered_and_paged(member: Agent, staff: Agent) -> None:
     wanted = [("tv-hd", "drama"), ("tv", "crime"), ("movies-hd", "drama"), ("tv-sd", "drama,crime")]
     ids = []
@@ -352,8 +396,10 @@ def test_only_staff_decide(member: Agent) -> None:
         member.post(f"{path}/reject", {"reason": "no"}, expect=403),
         member.post(f"{path}/freeleech", {"until": "2099-01-01T00:00:00Z"}, expect=403),
         member.delete(f"{path}/freeleech", expect=403),
+        member.send("PUT", f"{path}/promotion", json={"download_percent": 0}).json(),
+        member.delete(f"{path}/promotion", expect=403),
     ]
-    assert [answer["code"] for answer in refused] == ["not_permitted"] * 4
+    assert [answer["code"] for answer in refused] == ["not_permitted"] * 6
 
 
 def test_a_rejection_says_why(member: Agent, staff: Agent) -> None:
@@ -372,6 +418,20 @@ def test_freeleech_has_an_end_in_the_future(member: Agent, staff: Agent) -> None
     path = f"/torrents/{member.uploaded('film')['id']}/freeleech"
     for until in ("2001-01-01T00:00:00Z", "2099-01-01", "2099-01-01T00:00:00", 4070908800, None):
         staff.post(path, {"until": until}, expect=422)
+
+
+def test_what_is_no_promotion_is_refused(member: Agent, staff: Agent) -> None:
+    path = f"/torrents/{member.uploaded('film')['id']}/promotion"
+    refusals: list[tuple[dict[str, object], str]] = [
+        ({}, "bad_promotion"),
+        ({"upload_percent": 50, "download_percent": 0}, "bad_promotion"),
+        ({"upload_percent": 201}, "invalid"),
+        ({"download_percent": 101}, "invalid"),
+        ({"download_percent": 0, "until": "2001-01-01T00:00:00Z"}, "promotion_in_past"),
+    ]
+    for body, code in refusals:
+        answer = staff.send("PUT", path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
 def test_a_decision_on_another_version_is_refused(member: Agent, staff: Agent) -> None:

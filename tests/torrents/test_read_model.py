@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from domain.factors import Factors
 from domain.torrents import Torrent
 from projections.search import search
 from projections.torrents import torrents
+from runtime.migrate import migrate, rollback
 from runtime.platform import Platform
 from runtime.rebuild import rebuild, verify
 from tests.given import Given, projected, rows_of
@@ -86,6 +89,36 @@ def test_freeleech_opens_and_closes(platform: Platform, given: Given, two: tuple
     given.aggregates(first, second)
     projected(platform, torrents)
     assert column(platform, "free_until") == [None, until]
+
+
+def test_the_newest_promotion_is_shown(platform: Platform, given: Given, two: tuple[Torrent, Torrent]) -> None:
+    first, second = two
+    until = first.created_on + timedelta(days=1)
+    for one in two:
+        one.grant_freeleech(until, now=one.created_on)
+        one.promote(Factors(200, 30), None, now=one.created_on)
+    second.grant_freeleech(until, now=second.created_on)
+    given.aggregates(first)
+    position = given.aggregates(second)
+    projected(platform, torrents, search)
+    assert [column(platform, name) for name in ("upload_percent", "download_percent")] == [[200, 100], [30, 0]]
+    assert [column(platform, name) for name in ("promoted_until", "free_until")] == [[None, until]] * 2
+    changes = rows_of(platform, "SELECT position FROM read.search_change ORDER BY position DESC")
+    assert changes == [(position,), (position - 3,)]
+
+
+def test_freeleech_from_before_the_migration_is_kept(
+    platform: Platform, given: Given, two: tuple[Torrent, Torrent], database: str
+) -> None:
+    for one in two:
+        one.grant_freeleech(one.created_on + timedelta(days=1), now=one.created_on)
+    two[0].end_freeleech(now=two[0].created_on)
+    given.aggregates(*two)
+    projected(platform, torrents)
+    later = [path.name for path in files("migrations").iterdir() if path.name >= "0018" and "rollback" in path.name]
+    assert rollback(database, len(later)) == migrate(database) == len(later)
+    assert column(platform, "download_percent") == [100, 0]
+    assert {check.differences for check in verify(platform, torrents)} == {0}
 
 
 def test_the_search_hears_of_each_torrents_last_change(

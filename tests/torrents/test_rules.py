@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import DomainError
+from domain.factors import FREE, FULL, NEUTRAL, BadPromotion, Factors, PromotionInPast
 from domain.torrents import (
     BadDescription,
     BadTag,
@@ -135,6 +136,7 @@ def test_nothing_happens_to_a_deleted_torrent() -> None:
         lambda: torrent.reject("no"),
         lambda: torrent.delete("again", by=STAFF, staff=True, now=now),
         lambda: torrent.grant_freeleech(now + HOUR, now=now),
+        lambda: torrent.promote(NEUTRAL, None, now=now),
     ]
     for decide in decisions:
         with pytest.raises(TorrentDeleted):
@@ -165,3 +167,36 @@ def test_freeleech_that_is_over_is_not_ended() -> None:
     torrent.end_freeleech(now=now)
     torrent.end_freeleech(now=now)
     assert kinds(torrent) == [Torrent.FreeleechGranted, Torrent.FreeleechEnded]
+
+
+def test_the_newest_promotion_alone_holds_and_until_its_end() -> None:
+    torrent = upload()
+    now = torrent.created_on
+    assert torrent.factors(now) == FULL
+    torrent.promote(Factors(200, 50), None, now=now)
+    torrent.promote(Factors(200, 50), None, now=now)
+    torrent.grant_freeleech(now + HOUR, now=now)
+    assert (torrent.factors(now), torrent.factors(now + HOUR)) == (FREE, FULL)
+    torrent.promote(NEUTRAL, now + HOUR, now=now)
+    assert (torrent.factors(now), torrent.factors(now + HOUR)) == (NEUTRAL, FULL)
+    assert kinds(torrent) == [Torrent.Promoted, Torrent.FreeleechGranted, Torrent.Promoted]
+
+
+def test_a_promotion_that_is_over_is_not_ended() -> None:
+    torrent = upload()
+    now = torrent.created_on
+    torrent.end_promotion(now=now)
+    torrent.promote(Factors(200, 100), now + HOUR, now=now)
+    torrent.end_freeleech(now=now)
+    torrent.end_promotion(now=now + HOUR)
+    torrent.end_promotion(now=now)
+    torrent.end_promotion(now=now)
+    assert kinds(torrent) == [Torrent.Promoted, Torrent.PromotionEnded]
+
+
+def test_what_is_no_promotion_is_refused() -> None:
+    torrent = upload()
+    with pytest.raises(BadPromotion):
+        torrent.promote(FULL, None, now=torrent.created_on)
+    with pytest.raises(PromotionInPast):
+        torrent.promote(FREE, torrent.created_on, now=torrent.created_on)

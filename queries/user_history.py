@@ -1,0 +1,57 @@
+"""What has this user moved, day by day?"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from psycopg import Connection
+from psycopg.rows import class_row
+from pydantic import BaseModel
+
+from domain.permissions import Permission
+from queries.periods import DaysDep, Period
+from runtime.freshness import fresh
+from runtime.http.body import StrictRoute
+from runtime.http.deps import Member, NotPermitted, ReadDb
+from runtime.http.types import Id
+from runtime.store import NoSuchThing
+
+router = APIRouter(prefix="/api/v1/users", tags=["history"], route_class=StrictRoute)
+
+
+class UserDay(BaseModel):
+    """One day (UTC) by the time of the announces: credited bytes, and seconds of seeding."""
+
+    day: datetime.date
+    uploaded: int
+    downloaded: int
+    seed_time_s: int
+
+
+class UserHistory(BaseModel):
+    """Oldest first; days on which nothing was moved or seeded are left out."""
+
+    items: list[UserDay]
+
+
+@router.get("/{user_id}/history", dependencies=[fresh("peers", "users")])
+def get_user_history(user_id: Id, caller: Member, period: DaysDep, db: ReadDb) -> UserHistory:
+    """The user's past. For the user and for staff."""
+    if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
+        raise NotPermitted("your group may not see this")
+    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
+        raise NoSuchThing("no such user")
+    return UserHistory(items=user_history(db, user_id, period))
+
+
+def user_history(db: Connection[Any], user_id: UUID, period: Period) -> list[UserDay]:
+    """The days of the period that the user has."""
+    with db.cursor(row_factory=class_row(UserDay)) as cursor:
+        return cursor.execute(
+            "SELECT day, uploaded, downloaded, seed_time_s FROM user_history"
+            " WHERE user_id = %s AND day >= %s AND day < %s ORDER BY day",
+            (user_id, period.start.date(), period.end.date()),
+        ).fetchall()
