@@ -8,7 +8,7 @@ from runtime.api import open_platform
 from runtime.settings import Settings
 from runtime.supervisor import announce_ready
 from runtime.telemetry import configure_logging, serve_metrics
-from tracker_edge import server
+from tracker_edge import process
 
 
 def serve(settings: Settings) -> None:
@@ -16,6 +16,6 @@ def serve(settings: Settings) -> None:
     configure_logging(settings, "edge")
     stop_metrics = serve_metrics(settings, "edge")
     with open_platform(settings) as platform:
-        code = uvloop.run(server.serve(settings, platform, ready=announce_ready))
+        code = uvloop.run(process.serve(settings, platform, ready=announce_ready))
     stop_metrics()
     raise SystemExit(code)

@@ -124,7 +124,10 @@ class Edge(Section):
     public_udp_url: UdpUrl = ""  # "" = udp:// with the host of the HTTP URL and udp_port
     udp_in_torrents: bool = False  # the .torrent names the UDP tracker too, second (BEP 12)
     interval_s: Positive = 1800
+    interval_jitter_s: Annotated[int, Field(ge=0)] = 240  # at most a quarter of the interval is added, by session
     min_interval_s: Positive = 900
+    announces_per_minute_by_key: Annotated[int, Field(ge=0)] = 20_000  # above: credited, but told of no peers; 0: any
+    announces_per_minute_by_address: Annotated[int, Field(ge=0)] = 60_000
     numwant_max: Positive = 50
     peer_ttl_s: Positive = 7200
     ship_interval_ms: Positive = 200

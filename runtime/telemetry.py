@@ -35,7 +35,7 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 METRICS_ROLE = "api"
 
 #: Seconds; an announce takes microseconds to milliseconds, a request milliseconds to seconds.
-ANNOUNCE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+ANNOUNCE_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 2.5)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 HTTP_REQUESTS = Counter("http_requests_total", "Requests answered by the API", ["method", "route", "status"])
@@ -55,7 +55,13 @@ WAKEUPS = Counter("wakeups_total", "Messages that wake followers, by what became
 SEARCH_REQUESTS = Counter("search_requests_total", "Searches by the engine that answered", ["engine"])
 ANNOUNCES = Counter("announces_total", "Announces by outcome and address family", ["listener", "outcome", "family"])
 ANNOUNCE_DURATION = Histogram(
-    "announce_duration_seconds", "Time from an announce to its durable answer", ["listener"], buckets=ANNOUNCE_BUCKETS
+    "announce_duration_seconds",
+    "Time from an announce to its durable answer",
+    ["listener", "family"],
+    buckets=ANNOUNCE_BUCKETS,
+)
+ANNOUNCES_LIMITED = Counter(
+    "announces_limited_total", "Accepted announces answered without peers, by limit", ["listener", "family", "limit"]
 )
 EDGE_REQUESTS = Counter(
     "edge_requests_total", "Requests and datagrams by how far they came", ["listener", "family", "stage"]
@@ -66,6 +72,8 @@ JOURNAL_DEPTH = Gauge("journal_depth_bytes", "Journal not shipped to the store y
 JOURNAL_AGE = Gauge("journal_age_seconds", "Age of the oldest record not shipped yet", multiprocess_mode="livemax")
 PEERS = Gauge("peers", "Peers in the swarms; each edge knows all", multiprocess_mode="livemax")
 SWARMS = Gauge("swarms", "Swarms with at least one peer", multiprocess_mode="livemax")
+LOAD_LEVEL = Gauge("edge_load_level", "How far the edge sheds load; 0 = not at all", multiprocess_mode="livemax")
+INTERVAL = Gauge("edge_interval_seconds", "Interval that clients are told, without jitter", multiprocess_mode="livemax")
 DB_POOL = Gauge(
     "db_pool_connections", "Connections to PostgreSQL by what they do", ["state"], multiprocess_mode="livesum"
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from zlib import crc32
 
 from domain.announce_keys import HALF
 from domain.announces import Announce, Event, pack, pack_row
-from tracker_edge.access import APPROVED, PASSKEY_NOT_FOUND, Access, Torrent
+from tracker_edge.access import APPROVED, PASSKEY_NOT_FOUND, Access, Torrent, User
+from tracker_edge.flood import Flood
+from tracker_edge.load import Load
 from tracker_edge.others import Latest
 from tracker_edge.protocol.compact import may_hand_out
 from tracker_edge.protocol.types import (
@@ -17,25 +19,34 @@ from tracker_edge.protocol.types import (
     LeechingForbidden,
     PasskeyNotFound,
     Peer,
+    PortNotAllowed,
     Query,
+    Refused,
     Reply,
     TorrentDeleted,
     TorrentPending,
     TorrentRejected,
+    TrackerBusy,
     UnregisteredTorrent,
 )
-from tracker_edge.swarms import Gone, Swarms
+from tracker_edge.swarms import NO_SLOT, TOO_MANY_PEERS, Gone, Swarm, Swarms
+from tracker_edge.unregistered import Unregistered
 
 #: Clients' timers and ours differ, and a retry comes early: only what is well before `min interval` counts as early.
 EARLY_SLACK_S = 60
-EARLY = b"Announced before min interval: no peers this time"
+#: How long clients are told why a torrent was deleted; after that it is as unknown as any other (Ocelot's 86,400 s).
+REASON_SHOWN_US = 86_400 * 1_000_000
 
-
-class Answer(NamedTuple):
-    """An accepted announce: the reply, to be sent once the row is durable."""
-
-    reply: Reply
-    row: bytes
+UNREGISTERED = "Unregistered torrent"
+#: By limit: an announce over it is credited like any other and told of no peers.
+WARNINGS = {
+    "min_interval": b"Announced before min interval: no peers this time",
+    "key": b"Too many announces with your key: no peers for this one",
+    "address": b"Too many announces from your address: no peers for this one",
+    "slots": b"Download slot limit reached: no peers for this torrent",
+    "peers_per_torrent": b"Too many clients of yours on this torrent: no peers here",
+}
+_HIDDEN_BY = {NO_SLOT: "slots", TOO_MANY_PEERS: "peers_per_torrent"}
 
 
 class Tracker:
@@ -47,90 +58,115 @@ class Tracker:
         swarms: Swarms,
         *,
         interval_s: int = 1800,
+        jitter_s: int = 0,
         min_interval_s: int = 900,
         numwant_max: int = 50,
+        flood: Flood | None = None,
     ) -> None:
         self.access = access
         self.swarms = swarms
-        self._interval_s = interval_s
+        self.load = Load(interval_s)
+        self.unregistered = Unregistered()
         self.min_interval_s = min_interval_s
-        self._early_s = min_interval_s - EARLY_SLACK_S
         self.latest: Latest | None = None  # kept while there are other edges
+        self._jitter_s = min(jitter_s, interval_s // 4) + 1
+        self._early_s = min_interval_s - EARLY_SLACK_S
         self._numwant_max = numwant_max
         self._numwant = min(DEFAULT_NUMWANT, numwant_max)
+        self._flood = flood or Flood(0, 0)
 
-    def announce(self, query: Query, key: bytes, address: bytes, now_us: int, now_s: int) -> Answer:
-        """Applies the announce to the swarm and answers it; raises `Refused`, and then nothing has changed.
+    def announce(
+        self, query: Query, key: bytes, address: bytes, now_us: int, now_s: int, agent: bytes | None = None
+    ) -> tuple[Reply, bytes]:
+        """The reply, to be sent once the journal's row beside it is durable; raises `Refused`, and then nothing has
+        changed.
 
         `address` is the client's (4 or 16 bytes), `now_us` UTC microseconds for the journal, `now_s` seconds of the
-        swarms' clock.
+        swarms' clock, `agent` the client's User-Agent (None over UDP).
         """
+        torrent, user = self._admitted(query, key, now_us, agent)
         info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, compact, no_peer_id, client_key = query
-        torrent = self.access.torrent(info_hash)
-        user = self.access.user(key, torrent)
-        if torrent is None:
-            raise UnregisteredTorrent("Unregistered torrent")
-        if torrent.state != APPROVED:
-            raise _closed(torrent)
-        if not user.enabled:
-            raise AccountDisabled("Account is disabled")
-        if left and not user.can_leech and event != Event.STOPPED:
-            raise LeechingForbidden("Downloading is not allowed for this account")
         if left > torrent.size > 0:  # Transmission says 2^63-1 while it has no metadata
             left = torrent.size
-        swarms = self.swarms
-        swarm = swarms.swarm(torrent.id)
-        ago = swarms.announce(swarm, user.id, peer_id, event, left, address, port, now_s)
+        swarm, user_id = self.swarms.swarm(torrent.id), user.id
+        ago, hidden = self.swarms.announce(swarm, user_id, peer_id, event, left, address, port, now_s)
         if self.latest is not None:
-            self.latest.note(torrent.id + user.id + peer_id, event, now_us)
-        early = ago is not None and ago < self._early_s and event == Event.REGULAR
+            self.latest.note(torrent.id + user_id + peer_id, event, now_us)
         wanted = self._numwant if numwant < 0 else min(numwant, self._numwant_max)
-        if early or event == Event.STOPPED:
+        limit = _HIDDEN_BY[hidden] if hidden else self._flood.over(user_id, address, now_s)
+        if limit is None and ago is not None and ago < self._early_s and event == Event.REGULAR:
+            limit = "min_interval"
+        if limit is not None or event == Event.STOPPED:
             wanted = 0
-        six = len(address) == 16
+        six, size = len(address) == 16, len(address)
         peers: bytes | list[Peer]
-        first, slots = swarms.draw(swarm, user.id, wanted, six=six, seeder=left == 0)
-        has_six = swarm.seed6 is not None or swarm.leech6 is not None
-        both = six or (has_six and swarms.has_six(swarm, user.id, peer_id))
-        second, more = bytearray(), bytearray()
-        if both:
-            wanted -= len(slots) >> 2
-            second, more = swarms.draw(swarm, user.id, wanted, six=not six, seeder=left == 0)
         if compact:
-            peers, peers6 = (bytes(second), bytes(first)) if six else (bytes(first), bytes(second) if both else None)
+            peers, peers6 = self._compact(swarm, user_id, peer_id, wanted, left == 0, six=six)
         else:
-            peers, peers6 = swarms.peers(first, slots) + swarms.peers(second, more), None
+            peers, peers6 = self._long(swarm, user_id, peer_id, wanted, left == 0, six=six), None
             if no_peer_id:
                 peers = [peer._replace(peer_id=b"") for peer in peers]
         reply = Reply(
             swarm.seeders,
             swarm.leechers,
             swarm.completed,
-            self._interval_s,
+            # Spread by what a session keeps, so that each has its own rhythm and none changes it.
+            self.load.interval_s + crc32(info_hash, crc32(peer_id)) % self._jitter_s,
             self.min_interval_s,
             peers,
             peers6,
-            EARLY if early else None,
+            WARNINGS[limit] if limit is not None else None,
             # BEP 24, once a session: a client that is told 127.0.0.1 by its tracker learns nothing.
             address if event == Event.STARTED and may_hand_out(address, allow_private=False) else None,
+            limit=limit,
         )
-        return Answer(
-            reply,
-            pack_row(
-                now_us,
-                uploaded,
-                downloaded,
-                left,
-                client_key,
-                port,
-                event,
-                len(address),
-                user.id,
-                torrent.id,
-                peer_id,
-                address,
-            ),
-        )
+        who = user_id, torrent.id, peer_id, address
+        return reply, pack_row(now_us, uploaded, downloaded, left, client_key, port, event, size, *who)
+
+    def _admitted(self, query: Query, key: bytes, now_us: int, agent: bytes | None) -> tuple[Torrent, User]:
+        """Whose announce of what this is, when it may be taken; raises `Refused`."""
+        access, event = self.access, query.event
+        if query.port in access.refused_ports and event != Event.STOPPED:
+            raise PortNotAllowed(f"Port {query.port} is not allowed")
+        torrent = access.torrent(query.info_hash)
+        user = access.user(key, torrent)
+        if access.has_client_rules:  # after the key: a verdict that is not remembered yet costs more than an announce
+            access.check_client(query.peer_id, agent)
+        if torrent is None:
+            self.unregistered.note(user.id, query.info_hash, now_us)
+            raise UnregisteredTorrent(UNREGISTERED)
+        if torrent.state != APPROVED:
+            raise _closed(torrent, now_us)
+        if not user.enabled:
+            raise AccountDisabled("Account is disabled")
+        if query.left and not user.can_leech and event != Event.STOPPED:
+            raise LeechingForbidden("Downloading is not allowed for this account")
+        if self.load.refuses:
+            raise TrackerBusy("The tracker is busy")
+        return torrent, user
+
+    def _compact(
+        self, swarm: Swarm, user_id: bytes, peer_id: bytes, wanted: int, seeder: bool, *, six: bool
+    ) -> tuple[bytes, bytes | None]:
+        """`peers` and `peers6`; a client that has announced over IPv4 only is told of no IPv6 peers."""
+        draw = self.swarms.draw
+        if six:
+            peers6 = draw(swarm, user_id, wanted, six=True, seeder=seeder)
+            return draw(swarm, user_id, wanted - len(peers6) // 18, six=False, seeder=seeder), peers6
+        peers = draw(swarm, user_id, wanted, six=False, seeder=seeder)
+        if not swarm.has_six or not self.swarms.has_six(swarm, user_id, peer_id):
+            return peers, None
+        return peers, draw(swarm, user_id, wanted - len(peers) // 6, six=True, seeder=seeder)
+
+    def _long(
+        self, swarm: Swarm, user_id: bytes, peer_id: bytes, wanted: int, seeder: bool, *, six: bool
+    ) -> list[Peer]:
+        """The peers of `_compact` as a list: of the client's own family first."""
+        draw = self.swarms.draw_peers
+        peers = draw(swarm, user_id, wanted, six=six, seeder=seeder)
+        if six or self.swarms.has_six(swarm, user_id, peer_id):
+            peers += draw(swarm, user_id, wanted - len(peers), six=not six, seeder=seeder)
+        return peers
 
     def scrape(self, hashes: Sequence[bytes], key: bytes) -> dict[bytes, Counts]:
         """The numbers of the open torrents among these that the key opens; raises `Refused`.
@@ -160,10 +196,12 @@ def expired_row(gone: Gone, now_us: int) -> bytes:
     return pack(Announce(now_us, *who, Event.EXPIRED, 0, 0, 0, gone.address, gone.port, 0))
 
 
-def _closed(torrent: Torrent) -> TorrentDeleted | TorrentRejected | TorrentPending:
+def _closed(torrent: Torrent, now_us: int) -> Refused:
     reason = f": {torrent.reason}" if torrent.reason else ""
-    if torrent.state == "deleted":
-        return TorrentDeleted(f"Unregistered torrent{reason}")
     if torrent.state == "rejected":
         return TorrentRejected(f"Torrent was rejected{reason}")
-    return TorrentPending("Torrent is pending moderation")
+    if torrent.state != "deleted":
+        return TorrentPending("Torrent is pending moderation")
+    if now_us - torrent.deleted_at_us > REASON_SHOWN_US:
+        return UnregisteredTorrent(UNREGISTERED)
+    return TorrentDeleted(f"{UNREGISTERED}{reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import cast
 
@@ -13,8 +14,9 @@ from tracker_edge.journal import Journal
 from tracker_edge.metrics import Tally
 from tracker_edge.protocol import bencode, proxy, query
 from tracker_edge.protocol.compact import packed, unmapped
-from tracker_edge.protocol.http import Refusal, Request, RequestReader, error_response, response
-from tracker_edge.protocol.types import TRANSIENT_INTERVAL_S, NotAClient, Refused
+from tracker_edge.protocol.http import Fields, Refusal, Request, RequestReader, error_response, response
+from tracker_edge.protocol.types import TRANSIENT_INTERVAL_S, NotAClient, Query, Refused, UnregisteredTorrent
+from tracker_edge.protocol.usual import read as usual_announce
 
 #: A request must be whole this long after its first byte (or after the connection was made).
 READ_DEADLINE_S = 10
@@ -22,16 +24,25 @@ READ_DEADLINE_S = 10
 KEEP_ALIVE_S = 60
 #: Requests of one connection that wait for the disk; above this no more are read from it.
 MAX_WAITING = 256
+#: An announce of an unknown torrent is looked at again after so long: the torrent may have been approved a moment ago,
+#: and a client that is told "unregistered" does not ask again for an hour and a half.
+HOLD_S = 0.05
 #: One in so many announces is timed.
 SAMPLE = 64
 
 _NOT_FOUND = b"Nothing to see here"
 _ONLY_GET = b"Only GET"
+_END = b""  # among the data that wait: the client has said its last
+_NO_CLIENT = "Not a BitTorrent client"
 
 
 def wall_us() -> int:
     """UTC microseconds by the machine's clock."""
     return time.time_ns() // 1000
+
+
+def _later(answer: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(HOLD_S, answer)
 
 
 class Server:
@@ -48,6 +59,7 @@ class Server:
         max_connections: int = 8192,
         now_us: Callable[[], int] = wall_us,
         now_s: Callable[[], int] = lambda: int(time.monotonic()) + 1_000_000,
+        later: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.tracker = tracker
         self.journal = journal
@@ -57,6 +69,7 @@ class Server:
         self.proxy_protocol = proxy_protocol
         self.draining = False
         self._proxies = tuple(trusted_proxies)
+        self.later = later or _later
         self._clock_us = now_us
         self._clock_s = now_s
         self._last_us = 0
@@ -75,7 +88,9 @@ class Server:
 
     def now_us(self) -> int:
         """UTC microseconds that never go back: a clock that is set back must not make announces out of order."""
-        self._last_us = max(self._clock_us(), self._last_us)
+        now_us = self._clock_us()
+        if now_us > self._last_us:
+            self._last_us = now_us
         return self._last_us
 
     def continue_after(self, last_us: int) -> None:
@@ -83,6 +98,8 @@ class Server:
         self._last_us = max(self._last_us, last_us)
 
     def is_proxy(self, address: bytes) -> bool:
+        if not self._proxies:
+            return False
         ip = ip_address(address)
         return any(ip.version == network.version and ip in network for network in self._proxies)
 
@@ -111,44 +128,84 @@ class Server:
         action, key = query.route(path)
         if action is None:
             connection.reply(error_response(404, _NOT_FOUND, close=request.close))
-            return
-        address = connection.address
-        if connection.proxied and request.forwarded:
-            address = self.client_address(request.forwarded, address)
+        elif action == b"announce":
+            self._read_announce(text, key, request, connection)
+        else:
+            self._scrape(text, key, request, connection)
+
+    def _read_announce(self, text: bytes, key: bytes | None, request: Request, connection: Connection) -> None:
         try:
-            if request.browser:
-                raise NotAClient("Not a BitTorrent client")
-            if action == b"announce":
-                self._announce(text, key, address, request, connection)
-            else:
-                connection.reply(response(request, self._scrape(text, key)))
+            asked, passkey = query.announce(text)
         except Refused as error:
-            self.tally.refused(error.code, address)
-            connection.reply(response(request, bencode.refusal(error)))
+            address = self._address(request.fields, connection)
+            self.tally.received[len(address) == 16] += 1
+            error = NotAClient(_NO_CLIENT) if request.fields.browser else error
+            self._refuse(error, address, connection, close=request.close, old=request.old)
+        else:
+            key = passkey if key is None else key
+            self.announce(asked, key, request.fields, connection, close=request.close, old=request.old)
 
-    def _announce(
-        self, text: bytes, key: bytes | None, address: bytes, request: Request, connection: Connection
+    def announce(
+        self,
+        asked: Query,
+        key: bytes,
+        fields: Fields,
+        connection: Connection,
+        *,
+        close: bool,
+        old: bool = False,
+        held: bool = False,
     ) -> None:
-        six = len(address) == 16
-        self.tally.received[six] += 1
-        asked, parameters = query.announce(text)
-        self.tally.parsed[six] += 1
-        if key is None:
-            key = parameters.get(b"passkey", b"")
-        reply, row = self.tracker.announce(asked, key, address, self.now_us(), self.now_s)
-        self.tally.announces["accepted", "ipv6" if six else "ipv4"] += 1
+        """Takes an announce, after which the connection goes on or is closed; `old` is HTTP/1.0, `held` the second look
+        at one of an unknown torrent."""
+        address = self._address(fields, connection)
+        six, tally = len(address) == 16, self.tally
         self._answered += 1
-        if self._answered % SAMPLE == 0:
-            connection.timed.append(time.monotonic())
+        sampled = self._answered % SAMPLE == 0
+        began_s = time.monotonic() if sampled else 0.0
+        if not held:
+            tally.received[six] += 1
+            tally.parsed[six] += 1
+        try:
+            if fields.browser:
+                raise NotAClient(_NO_CLIENT)
+            reply, row = self.tracker.announce(asked, key, address, self.now_us(), self.now_s, fields.agent)
+        except Refused as error:
+            if type(error) is UnregisteredTorrent and not held:
+                connection.hold(partial(self.announce, asked, key, fields, connection, close=close, old=old, held=True))
+            else:
+                self._refuse(error, address, connection, close=close, old=old)
+            return
+        tally.accepted[six] += 1
+        if reply.limit is not None:
+            tally.limited[reply.limit, six] += 1
+        if sampled:
+            connection.timed.append((began_s, six))
         connection.waiting += 1
-        self.journal.append(row, connection, response(request, bencode.announce_reply(reply)))
+        self.journal.append(row, connection, response(bencode.announce_reply(reply), close=close, old=old))
 
-    def _scrape(self, text: bytes, key: bytes | None) -> bytes:
-        hashes, parameters = query.scrape(text)
-        if key is None:
-            key = parameters.get(b"passkey", b"")
+    def _scrape(self, text: bytes, key: bytes | None, request: Request, connection: Connection) -> None:
+        try:
+            if request.fields.browser:
+                raise NotAClient(_NO_CLIENT)
+            hashes, parameters = query.scrape(text)
+            counts = self.tracker.scrape(hashes, parameters.get(b"passkey", b"") if key is None else key)
+        except Refused as error:
+            address = self._address(request.fields, connection)
+            self._refuse(error, address, connection, close=request.close, old=request.old)
+            return
         self.tally.scrapes += 1
-        return bencode.scrape_reply(self.tracker.scrape(hashes, key), self.tracker.min_interval_s)
+        body = bencode.scrape_reply(counts, self.tracker.min_interval_s)
+        connection.reply(response(body, close=request.close, old=request.old))
+
+    def _address(self, fields: Fields, connection: Connection) -> bytes:
+        if connection.proxied and fields.forwarded:
+            return self.client_address(fields.forwarded, connection.address)
+        return connection.address
+
+    def _refuse(self, error: Refused, address: bytes, connection: Connection, *, close: bool, old: bool) -> None:
+        self.tally.refused(error.code, address)
+        connection.reply(response(bencode.refusal(error), close=close, old=old))
 
 
 class Connection(asyncio.Protocol):
@@ -158,6 +215,7 @@ class Connection(asyncio.Protocol):
         "address",
         "closing",
         "deadline_s",
+        "held",
         "preface",
         "proxied",
         "reader",
@@ -176,7 +234,8 @@ class Connection(asyncio.Protocol):
         self.preface: bytes | None = None  # what has been read of the PROXY header that must come first
         self.waiting = 0  # replies that wait for the journal
         self.closing = False
-        self.timed: list[float] = []
+        self.held: list[Request | Refusal | bytes] | None = None  # what came after an announce that is held back
+        self.timed: list[tuple[float, bool]] = []
         self.deadline_s = server.now_s + READ_DEADLINE_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -206,16 +265,23 @@ class Connection(asyncio.Protocol):
             data = self._after_preface(self.preface + data)
             if not data:
                 return
+        if self.held is not None:
+            self.held.append(data)
+            return
         reader = self.reader
         half_before = reader.waiting
-        for request in reader.feed(data):
-            if type(request) is Request:
-                if self.server.draining:
-                    request = request._replace(close=True)
-                self.closing = request.close
-                self.server.answer(request, self)
-            else:
-                self._refuse(cast(Refusal, request))
+        usual = None if half_before or self.server.draining else usual_announce(data)
+        if usual is not None:
+            self.deadline_s = self.server.now_s + KEEP_ALIVE_S
+            asked, key, fields = usual
+            self.closing = bool(fields.close)
+            self.server.announce(asked, key, fields, self, close=self.closing)
+            if self.closing and not self.waiting:
+                self.transport.close()
+            elif self.waiting > MAX_WAITING:
+                self.transport.pause_reading()
+            return
+        self._answer(reader.feed(data))
         if not reader.waiting:
             self.deadline_s = self.server.now_s + KEEP_ALIVE_S
         elif not half_before:
@@ -224,6 +290,40 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif self.waiting > MAX_WAITING:
             self.transport.pause_reading()
+
+    def _answer(self, requests: Sequence[Request | Refusal]) -> None:
+        for request in requests:
+            if self.held is not None:
+                self.held.append(request)
+            elif isinstance(request, Request):
+                self.closing = request.close or self.server.draining
+                self.server.answer(request._replace(close=self.closing), self)
+            else:
+                self._refuse(request)
+
+    def hold(self, answer: Callable[[], None]) -> None:
+        """Gives an answer, and those to what the client sends after it, a moment later."""
+        self.held = []
+        self.waiting += 1
+        self.server.later(partial(self._go_on, answer))
+
+    def _go_on(self, answer: Callable[[], None]) -> None:
+        held, self.held = self.held or [], None
+        self.waiting -= 1
+        if self.transport.is_closing():
+            return
+        answer()
+        for one in held:
+            if self.held is not None:
+                self.held.append(one)
+            elif one == _END:
+                self.closing = True
+            elif isinstance(one, bytes):
+                self.data_received(one)
+            else:
+                self._answer([one])
+        if self.closing and not self.waiting:
+            self.transport.close()
 
     def _after_preface(self, data: bytes) -> bytes:
         """Takes the client's address from the PROXY header; returns what follows it, nothing while it is not whole."""
@@ -243,6 +343,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client that has said its last may still be told what it asked."""
+        if self.held is not None:
+            self.held.append(_END)
+            return True
         self.closing = True
         return self.waiting > 0
 
@@ -269,7 +372,8 @@ class Connection(asyncio.Protocol):
         transport.write(reply)
         self.server.tally.replied[len(self.address) == 16] += 1
         if self.timed and not self.waiting:
-            self.server.tally.durations.append(time.monotonic() - self.timed[-1])
+            began_s, six = self.timed[-1]
+            self.server.tally.answered(time.monotonic() - began_s, six=six)
             self.timed.clear()
         if self.closing and not self.waiting:
             transport.close()

@@ -10,41 +10,50 @@ FAMILIES = ("ipv4", "ipv6")
 
 
 class Tally:
-    """Counts since the last publication. A metric's own `inc` costs as much as parsing the query."""
+    """Counts of HTTP since the last publication; `six` says which family, the client's and not its proxy's.
 
-    __slots__ = ("announces", "durations", "parsed", "received", "replied", "scrapes")
+    A metric's own `inc` costs as much as parsing the query.
+    """
+
+    __slots__ = ("accepted", "limited", "parsed", "received", "refusals", "replied", "scrapes", "took")
 
     def __init__(self) -> None:
-        self.announces: Counter[tuple[str, str]] = Counter()  # by outcome and family
-        self.received, self.parsed, self.replied = [0, 0], [0, 0], [0, 0]  # by family: IPv4, IPv6
-        self.durations: list[float] = []  # seconds of a sample of the announces
+        self._begin()
+
+    def _begin(self) -> None:
+        self.refusals: Counter[tuple[str, int]] = Counter()  # by code and family
+        self.limited: Counter[tuple[str, int]] = Counter()  # accepted and told of no peers, by limit and family
+        self.received, self.parsed, self.accepted, self.replied = [0, 0], [0, 0], [0, 0], [0, 0]  # IPv4, IPv6
+        self.took: tuple[list[float], list[float]] = [], []  # by family: seconds of a sample of the announces
         self.scrapes = 0
 
     def refused(self, code: str, address: bytes) -> None:
-        self.announces[code, _family(address)] += 1
+        self.refusals[code, len(address) == 16] += 1
+
+    def answered(self, seconds: float, *, six: bool) -> None:
+        """Notes how long one announce took from its receipt until its reply was sent."""
+        self.took[six].append(seconds)
 
     def publish(self) -> None:
         """Adds the counts to the metrics and begins anew."""
-        announces, self.announces = self.announces, Counter()
-        durations, self.durations = self.durations, []
-        scrapes, self.scrapes = self.scrapes, 0
-        for (outcome, family), count in announces.items():
-            telemetry.ANNOUNCES.labels("http", outcome, family).inc(count)
-        for seconds in durations:
-            telemetry.ANNOUNCE_DURATION.labels("http").observe(seconds)
-        telemetry.SCRAPES.inc(scrapes)
-        for stage in ("received", "parsed", "replied"):
-            counts: list[int] = getattr(self, stage)
-            setattr(self, stage, [0, 0])
-            for family, count in zip(FAMILIES, counts, strict=True):
-                telemetry.EDGE_REQUESTS.labels("http", family, stage).inc(count)
+        for (code, six), count in self.refusals.items():
+            telemetry.ANNOUNCES.labels("http", code, FAMILIES[six]).inc(count)
+        for (limit, six), count in self.limited.items():
+            telemetry.ANNOUNCES_LIMITED.labels("http", FAMILIES[six], limit).inc(count)
+        for six, family in enumerate(FAMILIES):
+            telemetry.ANNOUNCES.labels("http", "accepted", family).inc(self.accepted[six])
+            for stage in ("received", "parsed", "replied"):
+                telemetry.EDGE_REQUESTS.labels("http", family, stage).inc(getattr(self, stage)[six])
+            _observe("http", family, self.took[six])
+        telemetry.SCRAPES.inc(self.scrapes)
+        self._begin()
 
 
 class DatagramTally:
     """What became of the datagrams of one UDP listener since the last publication."""
 
     COUNTS = ("received", "connects", "parsed", "accepted", "replied", "failed")
-    __slots__ = (*COUNTS, "dropped", "durations", "family", "refused", "scrapes")
+    __slots__ = (*COUNTS, "dropped", "durations", "family", "limited", "refused", "scrapes")
 
     def __init__(self, family: str) -> None:
         self.family = family
@@ -55,6 +64,7 @@ class DatagramTally:
         self.replied = self.failed = 0
         self.refused: Counter[str] = Counter()  # told so, by reason
         self.dropped: Counter[str] = Counter()  # without a word, by reason
+        self.limited: Counter[str] = Counter()  # accepted and told of no peers, by limit
         self.durations: list[float] = []
 
     def drop(self, reason: str) -> tuple[None, None]:
@@ -71,8 +81,9 @@ class DatagramTally:
             telemetry.DATAGRAMS_DROPPED.labels(family, reason).inc(count)
         for reason, count in (*self.refused.items(), ("accepted", self.accepted)):
             telemetry.ANNOUNCES.labels("udp", reason, family).inc(count)
-        for seconds in self.durations:
-            telemetry.ANNOUNCE_DURATION.labels("udp").observe(seconds)
+        for limit, count in self.limited.items():
+            telemetry.ANNOUNCES_LIMITED.labels("udp", family, limit).inc(count)
+        _observe("udp", family, self.durations)
         telemetry.SCRAPES.inc(self.scrapes)
         self._begin()
 
@@ -85,5 +96,12 @@ def publish_state(*, journal_bytes: int, journal_age_s: float, peers: int, swarm
     telemetry.SWARMS.set(swarms)
 
 
-def _family(address: bytes) -> str:
-    return "ipv6" if len(address) == 16 else "ipv4"
+def publish_load(*, level: float, interval_s: int) -> None:
+    """Sets the gauges of load shedding: level 0 is none; clients are told the interval, give or take their jitter."""
+    telemetry.LOAD_LEVEL.set(level)
+    telemetry.INTERVAL.set(interval_s)
+
+
+def _observe(listener: str, family: str, sample: list[float]) -> None:
+    for seconds in sample:
+        telemetry.ANNOUNCE_DURATION.labels(listener, family).observe(seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -18,19 +17,20 @@ import structlog
 
 from domain.announces import Announce, Event
 from runtime.journal import Fenced
-from runtime.platform import Platform
 from runtime.settings import Edge as EdgeSettings
-from runtime.settings import Settings, SettingsError
+from runtime.settings import SettingsError
 from tracker_edge import abandoned, restore, snapshot
 from tracker_edge.access import Access, Changes
 from tracker_edge.announce import Tracker, expired_row
 from tracker_edge.connection_ids import ConnectionIds
+from tracker_edge.flood import Flood
 from tracker_edge.http import Server, wall_us
 from tracker_edge.journal import Journal, JournalFailed, JournalInUse
-from tracker_edge.metrics import DatagramTally, Tally, publish_state
+from tracker_edge.metrics import DatagramTally, Tally, publish_load, publish_state
 from tracker_edge.neighbours import Neighbours
 from tracker_edge.others import EXACT_S, OTHERS_GRACE_S
 from tracker_edge.shipper import Shipper
+from tracker_edge.sockets import bound
 from tracker_edge.sources import Following as Following
 from tracker_edge.sources import Sources as Sources
 from tracker_edge.sources import from_platform as from_platform
@@ -50,6 +50,7 @@ SNAPSHOT_AT_END_S = 2.0
 #: The sweep looks at every peer once in so many seconds.
 SWEEP_S = 60
 MIN_SWEEP = 1000
+NOTE_EVERY_S = 10
 #: Peers that are removed between two turns of the event loop.
 EVICT_AT_ONCE = 1000
 
@@ -69,7 +70,7 @@ class Edge:
         self.settings = settings
         self.failed = asyncio.Event()
         self.access = Access(sources.announce_secret)
-        self.swarms = Swarms(rng or Random(), allow_private=settings.allow_private_addresses)
+        self.swarms = Swarms(rng or Random(), allow_private=settings.allow_private_addresses, allowance=self.access)
         self.tally = Tally()
         self._directory = directory
         self._sources = sources
@@ -93,10 +94,10 @@ class Edge:
         settings = self.settings
         if not self._listeners:
             shared = settings.processes > 1
-            self._listeners = await _bound(settings.host, settings.http_port, shared=shared)
+            self._listeners = await bound(settings.host, settings.http_port, shared=shared)
             try:
                 kind = socket.SOCK_DGRAM
-                self._datagram_sockets = await _bound(settings.host, settings.udp_port, kind, shared=shared)
+                self._datagram_sockets = await bound(settings.host, settings.udp_port, kind, shared=shared)
             except SettingsError:
                 while self._listeners:
                     self._listeners.pop().close()
@@ -114,8 +115,10 @@ class Edge:
             self.access,
             self.swarms,
             interval_s=settings.interval_s,
+            jitter_s=settings.interval_jitter_s,
             min_interval_s=settings.min_interval_s,
             numwant_max=settings.numwant_max,
+            flood=Flood(settings.announces_per_minute_by_key, settings.announces_per_minute_by_address),
         )
         self.server = Server(
             self.tracker,
@@ -169,10 +172,10 @@ class Edge:
 
     def _hear_datagrams(self) -> None:
         ids = ConnectionIds(self._sources.announce_secret)
-        for bound in self._datagram_sockets:
-            tally = DatagramTally("ipv6" if bound.family == socket.AF_INET6 else "ipv4")
+        for heard in self._datagram_sockets:
+            tally = DatagramTally("ipv6" if heard.family == socket.AF_INET6 else "ipv4")
             desk = Desk(self.tracker, ids, self.server, tally)
-            self.datagrams.append(Listener(bound, desk, self.journal))
+            self.datagrams.append(Listener(heard, desk, self.journal))
             self.datagrams[-1].start()
 
     async def stop(self) -> None:
@@ -286,7 +289,7 @@ class Edge:
             self.tracker.latest.note(gone.torrent_id + gone.user_id + gone.peer_id, Event.STOPPED, now_us)
 
     def _work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._ship(), self._tick(), self._snapshots(), self._ship_abandoned()
+        return self._ship(), self._tick(), self._snapshots(), self._ship_abandoned(), self._note_unregistered()
 
     async def _ship_abandoned(self) -> None:
         """Now and then: journals beside ours whose process will not come back."""
@@ -294,6 +297,16 @@ class Edge:
             await asyncio.sleep(abandoned.EVERY_S)
             ship, head = self._sources.ship, self._sources.head
             await asyncio.to_thread(abandoned.ship_all, self._directory, ship, head)
+
+    async def _note_unregistered(self) -> None:
+        """Now and then: hashes that users announced and no torrent has, for the staff to see."""
+        while self._sources.note_unregistered is not None:
+            await asyncio.sleep(NOTE_EVERY_S)
+            noted = self.tracker.unregistered.take()
+            try:
+                await asyncio.to_thread(self._sources.note_unregistered, noted)
+            except psycopg.Error as error:  # the store is away, and this is no history
+                log.warning("unregistered_unwritten", error=type(error).__name__)
 
     async def _ship(self) -> None:
         with suppress(JournalFailed):
@@ -305,16 +318,21 @@ class Edge:
 
     async def _tick(self) -> None:
         """Once a second: deadlines, expiry, metrics."""
+        began_s, worked_s = time.monotonic(), time.thread_time()
         while True:
             await asyncio.sleep(1)
             server, swarms = self.server, self.swarms
             server.tick()
+            now_s, thread_s = time.monotonic(), time.thread_time()
+            self.tracker.load.measured((thread_s - worked_s) / (now_s - began_s), self.journal.waiting_s)
+            began_s, worked_s = now_s, thread_s
             limit = max(MIN_SWEEP, len(swarms) // SWEEP_S)
             for gone in swarms.expire(server.now_s - self.settings.peer_ttl_s, limit, others_s=OTHERS_GRACE_S):
                 self._expired(gone)
             if self.tracker.latest is not None and server.now_s % EXACT_S == 0:
                 self.tracker.latest.rotate(server.now_us())
             self._publish()
+            publish_load(level=self.tracker.load.level, interval_s=self.tracker.load.interval_s)
             publish_state(
                 journal_bytes=self.journal.depth_bytes,
                 journal_age_s=self.journal.age_s,
@@ -337,86 +355,6 @@ class Edge:
         for connection in list(self.server.connections):
             connection.abandon()
         self.failed.set()
-
-
-async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], None] = lambda: None) -> int:
-    """Runs an edge of the site until SIGTERM or SIGINT; returns the exit code, 1 when its journal failed.
-
-    Raises `SettingsError`, `JournalDamaged`, OSError when it cannot start; waits for a store that is away.
-    """
-    edge = Edge(settings.edge, settings.data_dir / "edge" / settings.edge.id, from_platform(platform))
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    if not await _before(ended, _start(edge)):
-        return 0
-    ready()
-    log.info(
-        "edge_serves",
-        edge_id=settings.edge.id,
-        peers=len(edge.swarms),
-        ports=edge.ports,
-        restored_from=edge.restored_from,
-    )
-    await _before(ended, edge.failed.wait())
-    await edge.stop()
-    return 1 if edge.failed.is_set() else 0
-
-
-async def _start(edge: Edge) -> None:
-    """Starts as soon as the store answers: an edge without its access snapshot would refuse everybody."""
-    while True:
-        try:
-            return await edge.start()
-        except psycopg.Error as error:
-            log.warning("edge_waits_for_the_store", error=type(error).__name__)
-            await asyncio.sleep(1.0)
-
-
-async def _before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
-    """Whether the work ended before the event; raises what the work raised."""
-    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
-    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if working.done():
-        working.result()
-        return True
-    working.cancel()
-    return False
-
-
-async def _bound(
-    hosts: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM, *, shared: bool = False
-) -> list[socket.socket]:
-    """A socket for each address of each host (separated by commas), IPv4 and IPv6 apart; raises `SettingsError`.
-
-    `shared` sockets take a share of the connections: the others are those of other processes of the same user.
-    """
-    loop = asyncio.get_running_loop()
-    wanted = [
-        (family, address)
-        for host in hosts.split(",")
-        for family, _, _, _, address in await loop.getaddrinfo(host.strip(), port, type=kind)
-    ]
-    found: list[socket.socket] = []
-    for family, address in dict.fromkeys(wanted):
-        listener = socket.socket(family, kind)
-        if kind == socket.SOCK_STREAM:  # of UDP it would let two processes take one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            for one in (*found, listener):
-                one.close()
-            name = "HTTP_PORT" if kind == socket.SOCK_STREAM else "UDP_PORT"
-            raise SettingsError(f"APP__EDGE__{name}: port {port}: {os.strerror(error.errno or 0)}") from None
-        found.append(listener)
-    return found
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[Changes], Any], changes: Changes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 from psycopg import Cursor
 
-from domain.announces import encode, unpack
+from domain.announces import ROW_BYTES, encode_rows, span
 from domain.peers import EdgeJournal
 from runtime.journal import AlreadyRecorded, Fenced, Segment, insert, seal
 from tracker_edge.journal import Journal, read_rows
@@ -65,10 +65,9 @@ def into_store(open_log: Callable[[], Log]) -> Ship:
 
 def sealed(directory: Path, edge_id: str, seq: int, previous: bytes) -> Segment:
     """The segment that the closed file becomes: the same for the same file, whenever it is made."""
-    records = list(unpack(read_rows(directory, seq)))
-    first = min(record.received_at_us for record in records)
-    last = max(record.received_at_us for record in records)
-    return seal(edge_id, seq, len(records), _time(first), _time(last), previous, encode(records))
+    rows = read_rows(directory, seq)
+    first, last = span(rows)
+    return seal(edge_id, seq, len(rows) // ROW_BYTES, _time(first), _time(last), previous, encode_rows(rows))
 
 
 class Shipper:

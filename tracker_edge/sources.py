@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import psycopg
@@ -12,11 +13,12 @@ from domain.announces import Announce
 from domain.base import SYSTEM
 from runtime.journal import GENESIS, heads
 from runtime.platform import APP_ROLE, Platform
-from tracker_edge import restore
+from tracker_edge import restore, unregistered
 from tracker_edge.access import Changes
 from tracker_edge.access_table import AccessFollower
 from tracker_edge.shipper import Ship, into_store
 from tracker_edge.tail import Deliver, Tail
+from tracker_edge.unregistered import Noted
 
 Replay = Callable[[Announce], None]
 Completed = Callable[[bytes, int], None]
@@ -48,6 +50,7 @@ class Sources:
     tail: Callable[[Deliver, Callable[[int], None]], Following] | None = None
     restore_after: Callable[[Replay, Completed], tuple[int, bytes] | None] | None = None
     head: Callable[[str], bytes] | None = None  # the hash that the next segment of an edge follows
+    note_unregistered: Callable[[Sequence[Noted]], None] | None = None
     newest_us: Callable[[], int] = lambda: 0  # when the newest record of this edge in the store was received
 
 
@@ -91,6 +94,10 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
         with platform.pool.connection() as connection:
             return restore.previous_hash(next((one for one in heads(connection) if one.edge_id == edge_id), None))
 
+    def note_unregistered(noted: Sequence[Noted]) -> None:
+        with platform.pool.connection() as connection:
+            unregistered.write(connection, noted, datetime.now(UTC))
+
     return Sources(
         announce_secret=secret,
         follow=lambda deliver: AccessFollower(url, APP_ROLE, secret, deliver),
@@ -99,6 +106,7 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
         ends=ends,
         tail=lambda deliver, head: Tail(url, APP_ROLE, edge_id, ends, deliver, head),
         restore_after=read_after,
+        note_unregistered=note_unregistered,
         newest_us=lambda: newest_us[0],
         head=head,
     )

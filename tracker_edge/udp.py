@@ -17,11 +17,12 @@ import psutil
 
 from tracker_edge.announce import Tracker
 from tracker_edge.connection_ids import ConnectionIds, Proof
+from tracker_edge.http import HOLD_S
 from tracker_edge.journal import Journal
 from tracker_edge.metrics import DatagramTally
 from tracker_edge.protocol import udp
 from tracker_edge.protocol.compact import unmapped
-from tracker_edge.protocol.types import Refused
+from tracker_edge.protocol.types import Refused, UnregisteredTorrent
 
 #: What is read of a datagram: room for 204 hashes, a whole number, of which 74 are answered.
 MAX_DATAGRAM_BYTES: Final = 4096
@@ -37,6 +38,10 @@ MAX_TOLD: Final = 4096
 SAMPLE: Final = 16
 
 STALE = "Connection ID expired"
+
+
+class Later(Exception):
+    """The answer is the same or a better one a moment later."""
 
 
 class Clock(Protocol):
@@ -67,8 +72,11 @@ class Desk:
         self._told: set[bytes] = set()
         self._told_s = 0
 
-    def answer(self, datagram: bytes, address: bytes) -> tuple[bytes | None, bytes | None]:
-        """The journal's row and the reply that waits for it; a reply without a row leaves at once, None is silence."""
+    def answer(self, datagram: bytes, address: bytes, *, held: bool = True) -> tuple[bytes | None, bytes | None]:
+        """The journal's row and the reply that waits for it; a reply without a row leaves at once, None is silence.
+
+        Raises `Later` for an announce of an unknown torrent, unless it was `held` back for a while.
+        """
         tally = self.tally
         tally.received += 1
         if len(datagram) < udp.MIN_BYTES:
@@ -89,6 +97,10 @@ class Desk:
                 return self._announce(datagram, transaction, address)
             return None, self._scrape(datagram, transaction)
         except Refused as error:
+            if type(error) is UnregisteredTorrent and not held:
+                tally.received -= 1
+                tally.parsed -= 1
+                raise Later from None
             tally.refused[error.code] += 1
             return None, udp.error_reply(transaction, str(error))
 
@@ -99,6 +111,8 @@ class Desk:
         clock = self._clock
         reply, row = self._tracker.announce(query, key, address, clock.now_us(), clock.now_s)
         self.tally.accepted += 1
+        if reply.limit is not None:
+            self.tally.limited[reply.limit] += 1
         return row, udp.announce_reply(transaction, reply, six=six)
 
     def _scrape(self, datagram: bytes, transaction: bytes) -> bytes:
@@ -205,8 +219,7 @@ class Listener:
 
     def read(self) -> None:
         turn = Turn(self)
-        receive, replies, append = self.socket.recvfrom, turn.replies, self._journal.append
-        answer, family = self.desk.answer, socket.AF_INET6 if self._six else socket.AF_INET
+        receive, family = self.socket.recvfrom, socket.AF_INET6 if self._six else socket.AF_INET
         for _ in range(AT_ONCE):
             try:
                 datagram, source = receive(MAX_DATAGRAM_BYTES)
@@ -220,16 +233,36 @@ class Listener:
                 self.desk.tally.received += 1
                 self.desk.tally.drop("source")
                 continue
-            row, reply = answer(datagram, unmapped(address) if self._six else address)
-            if reply is None:
+            address = unmapped(address) if self._six else address
+            try:
+                row, reply = self.desk.answer(datagram, address, held=False)
+            except Later:
+                asyncio.get_running_loop().call_later(HOLD_S, self._answer_held, datagram, address, source)
                 continue
-            if row is None:
-                self.send(reply, source)
-            else:
-                append(row)
-                replies.append((reply, source))
-        if replies:
-            self.waiting += len(replies)
+            if reply is not None:
+                self._reply(row, reply, source, turn)
+        self._wait(turn)
+
+    def _answer_held(self, datagram: bytes, address: bytes, source: Any) -> None:
+        if self.socket.fileno() < 0:
+            return
+        turn = Turn(self)
+        row, reply = self.desk.answer(datagram, address)
+        if reply is not None:
+            self._reply(row, reply, source, turn)
+        self._wait(turn)
+
+    def _reply(self, row: bytes | None, reply: bytes, source: Any, turn: Turn) -> None:
+        if row is None:
+            self.send(reply, source)
+        else:
+            self._journal.append(row)
+            turn.replies.append((reply, source))
+
+    def _wait(self, turn: Turn) -> None:
+        """Lets the turn's replies wait for the disk, and reads no more while too many do."""
+        if turn.replies:
+            self.waiting += len(turn.replies)
             # After the rows and without one of its own, so it is settled with the last of them.
             self._journal.append(b"", turn)
             if self.waiting >= MAX_WAITING:

@@ -29,9 +29,10 @@ def user(user_id: UUID, *, passkey_no: int = 1, enabled: bool = True, can_leech:
 
 
 def torrent(
-    torrent_id: UUID, state: str = "approved", reason: str = "", *, size: int = 10**9, at: int = 1
+    torrent_id: UUID, state: str = "approved", reason: str = "", *, size: int = 10**9, at: int = 1, deleted_at: int = 0
 ) -> TorrentRow:
-    return TorrentRow(torrent_id, HASH[torrent_id], V2 if torrent_id == HYBRID else None, state, reason, size, at)
+    v2 = V2 if torrent_id == HYBRID else None
+    return TorrentRow(torrent_id, HASH[torrent_id], v2, state, reason, size, at, deleted_at)
 
 
 def everything() -> Changes:
@@ -105,7 +106,9 @@ async def running(
     directory: Path, table: Table | None = None, store: MemoryStore | None = None, **settings: Any
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of 127.0.0.1."""
-    wanted = EdgeSettings.model_construct(**{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, **settings})
+    wanted = EdgeSettings.model_construct(
+        **{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, "interval_jitter_s": 0, **settings}
+    )
     edge = Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore()), rng=Random(1))
     await edge.start()
     try:

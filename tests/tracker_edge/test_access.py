@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from domain.announce_rules import DEFAULT_REFUSED_PORTS
+from domain.client_rules import ClientRuleKind, ClientRules, Terms
 from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HASH, HYBRID, V2, access, everything, key, some
 from tests.tracker_edge.edges import torrent as torrent_row
 from tests.tracker_edge.edges import user as user_row
-from tracker_edge.access import Access, TorrentRow
-from tracker_edge.protocol.types import PasskeyNotFound
+from tracker_edge.access import NO_LIMIT, Access, Rules, TorrentRow
+from tracker_edge.protocol.types import ClientNotAllowed, PasskeyNotFound
 
 
 def refused(snapshot: Access, text: str) -> str:
@@ -81,3 +83,68 @@ def test_after_a_rebuild_only_what_was_read_again_counts() -> None:
     snapshot.apply(everything()._replace(users=[], torrents=[]))
     assert snapshot.users == 0
     assert snapshot.torrent(HASH[FILM]) is None
+
+
+QB = Terms("qBittorrent", "-qB{x}{x}{x}{x}-", "qBittorrent/{n}.{n}", [4, 2], [4, 2], None, [])
+
+
+def ruled(snapshot: Access, *clients: Terms, ports: frozenset[int] = frozenset(), peers: int = 3) -> None:
+    families = ClientRules([(ClientRuleKind.ALLOW, terms) for terms in clients]) if clients else None
+    snapshot.apply(some()._replace(rules=Rules(families, ports, peers, 1)))
+
+
+def denied(snapshot: Access, peer_id: bytes, agent: bytes | None) -> str | None:
+    try:
+        snapshot.check_client(peer_id, agent)
+    except ClientNotAllowed as refusal:
+        return str(refusal)
+    return None
+
+
+def test_the_defaults_hold_until_there_are_rules() -> None:
+    snapshot = access()
+    assert (snapshot.refused_ports, snapshot.peers_per_torrent) == (frozenset(DEFAULT_REFUSED_PORTS), 3)
+    assert not snapshot.has_client_rules
+    assert denied(snapshot, b"anything at all 1234", b"") is None
+
+
+def test_rules_hold_until_others_come_and_go_with_none() -> None:
+    snapshot = access()
+    ruled(snapshot, QB, ports=frozenset({6881}), peers=1)
+    assert snapshot.has_client_rules
+    assert (snapshot.refused_ports, snapshot.peers_per_torrent) == (frozenset({6881}), 1)
+    for _ in range(2):  # as decided, and as remembered
+        assert denied(snapshot, b"-qB4250-" + b"a" * 12, b"qBittorrent/4.2") is None
+        assert denied(snapshot, b"-qB4250-" + b"b" * 12, None) is None
+        assert denied(snapshot, b"-qB4250-" + b"a" * 12, b"") == "Client is not on the allow list"
+        assert denied(snapshot, b"-qB4100-" + b"a" * 12, None) == "Version too low: qBittorrent needs 4.2"
+    ruled(snapshot, Terms("qBittorrent", "-qB41", None, [], [], None, []))
+    assert denied(snapshot, b"-qB4250-" + b"a" * 12, b"qBittorrent/4.2") == "Client is not on the allow list"
+    assert denied(snapshot, b"-qB4100-" + b"a" * 12, None) is None
+    ruled(snapshot)
+    assert not snapshot.has_client_rules
+    assert denied(snapshot, b"anything at all 1234", b"") is None
+
+
+def test_changes_of_users_and_a_rebuild_leave_the_rules_alone() -> None:
+    snapshot = access()
+    ruled(snapshot, QB, ports=frozenset({6881}), peers=1)
+    for changes in (some([user_row(ANN, at=2)]), everything()):
+        snapshot.apply(changes)
+        assert snapshot.has_client_rules
+        assert (snapshot.refused_ports, snapshot.peers_per_torrent) == (frozenset({6881}), 1)
+
+
+def test_users_have_slots_and_deleted_torrents_a_time() -> None:
+    snapshot = access()
+    snapshot.apply(
+        some(
+            [user_row(ANN)._replace(download_slots=5), user_row(BOB)._replace(download_slots=0)],
+            [torrent_row(FILM, "deleted", "dupe")._replace(deleted_at_us=7)],
+        )
+    )
+    film, book = snapshot.torrent(HASH[FILM]), snapshot.torrent(HASH[BOOK])
+    assert film is not None
+    assert book is not None
+    assert [snapshot.user(key(who).encode(), book).slots for who in (ANN, BOB, EVE)] == [5, 0, NO_LIMIT]
+    assert (film.deleted_at_us, book.deleted_at_us) == (7, 0)

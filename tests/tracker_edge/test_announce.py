@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -12,7 +12,7 @@ from domain.announces import Announce, Event, unpack
 from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HASH, HYBRID, V2, access, key, peer, some
 from tests.tracker_edge.edges import torrent as torrent_row
 from tests.tracker_edge.edges import user as user_row
-from tracker_edge.announce import EARLY, Answer, Tracker, expired_row
+from tracker_edge.announce import REASON_SHOWN_US, WARNINGS, Tracker, expired_row
 from tracker_edge.protocol.types import (
     AccountDisabled,
     LeechingForbidden,
@@ -20,6 +20,7 @@ from tracker_edge.protocol.types import (
     Peer,
     Query,
     Refused,
+    Reply,
     TorrentDeleted,
     TorrentPending,
     TorrentRejected,
@@ -28,6 +29,11 @@ from tracker_edge.protocol.types import (
 from tracker_edge.swarms import Gone, Swarms
 
 NOW_US = 1_800_000_000_000_000
+
+
+class Answer(NamedTuple):
+    reply: Reply
+    row: bytes
 
 
 class Clients:
@@ -44,7 +50,7 @@ class Clients:
         query = Query(HASH[torrent_id], peer(number), 7000 + number, 0, 0, 100, Event.REGULAR, -1, True, False, 77)
         given = (announce_key or key(user_id, torrent_id)).encode()
         here = address or bytes((8, 8, 8, number))
-        return self.tracker.announce(query._replace(**changed), given, here, NOW_US, self.now_s)
+        return Answer(*self.tracker.announce(query._replace(**changed), given, here, NOW_US, self.now_s))
 
     def refused(self, kind: type[Refused], user_id: UUID, **changed: Any) -> str:
         with pytest.raises(kind) as caught:
@@ -101,9 +107,19 @@ def test_an_unknown_hash_is_unregistered(clients: Clients) -> None:
     ],
 )
 def test_closed_torrents_say_why(clients: Clients, state: str, reason: str, kind: type[Refused], text: str) -> None:
-    clients.tracker.access.apply(some(torrents=[torrent_row(FILM, state, reason)]))
+    clients.tracker.access.apply(some(torrents=[torrent_row(FILM, state, reason, deleted_at=NOW_US)]))
     assert clients.refused(kind, ANN) == text
     clients.come(ANN, 1, BOOK)
+
+
+def test_a_deleted_torrent_says_why_for_a_day(clients: Clients) -> None:
+    for ago, kind, text in (
+        (REASON_SHOWN_US, TorrentDeleted, "Unregistered torrent: Dupe"),
+        (REASON_SHOWN_US + 1, UnregisteredTorrent, "Unregistered torrent"),
+    ):
+        deleted = torrent_row(FILM, "deleted", "Dupe", deleted_at=NOW_US - ago)
+        clients.tracker.access.apply(some(torrents=[deleted]))
+        assert clients.refused(kind, ANN) == text
 
 
 def test_rights(clients: Clients) -> None:
@@ -134,7 +150,7 @@ def test_an_early_announce_is_taken_but_gets_a_warning_and_no_peers(clients: Cli
     clients.come(BOB, 2, event=Event.STARTED)
     clients.now_s += 100
     early = clients.come(BOB, 2, uploaded=9)
-    assert (early.reply.warning, early.reply.peers, early.reply.complete) == (EARLY, b"", 1)
+    assert (early.reply.warning, early.reply.peers, early.reply.complete) == (WARNINGS["min_interval"], b"", 1)
     assert [record.uploaded for record in unpack(early.row)] == [9]
     completed = clients.come(BOB, 2, left=0, event=Event.COMPLETED)
     assert completed.reply.warning is None

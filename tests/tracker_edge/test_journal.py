@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from domain.announces import Announce, Event, pack, unpack
-from tracker_edge import journal as journal_module
-from tracker_edge.journal import Journal, JournalDamaged, JournalFailed, JournalInUse, read_rows, recover
+from tracker_edge.journal import Journal, JournalDamaged, JournalFailed, JournalInUse, files, read_rows, recover, writer
 
 #: Magic and sequence number at the beginning of a file.
 HEAD_BYTES = 20
@@ -44,7 +43,7 @@ def numbers(directory: Path) -> list[int]:
     closed, last, _ = recover(directory, 1)
     rows = b"".join(read_rows(directory, seq) for seq in closed)
     data = (directory / f"{last:016d}.journal").read_bytes()
-    rows += b"".join(group for group, _ in journal_module.frames(last, data))
+    rows += b"".join(group for group, _ in files.frames(last, data))
     return [record.received_at_us for record in unpack(rows)]
 
 
@@ -78,7 +77,7 @@ def test_a_tail_torn_at_any_byte_is_cut_and_what_comes_after_is_kept(tmp_path: P
     source = tmp_path / "source"
     asyncio.run(written(source, range(3), range(3, 5), range(5, 6)))
     whole = (source / f"{1:016d}.journal").read_bytes()
-    ends = [0, *(end for _, end in journal_module.frames(1, whole))]
+    ends = [0, *(end for _, end in files.frames(1, whole))]
     held = {ends[0]: [], ends[1]: [0, 1, 2], ends[2]: [0, 1, 2, 3, 4], ends[3]: [0, 1, 2, 3, 4, 5]}
     for size in range(len(whole) + 1):
         for junk in (b"", b"\0" * 300) if size % 17 == 0 else (b"",):
@@ -236,7 +235,7 @@ def test_a_disk_that_is_full_fails_the_rotation(tmp_path: Path, monkeypatch: pyt
         journal = Journal(tmp_path, 1)
         journal.append(row(1))
         await journal.settled()
-        monkeypatch.setattr(journal_module, "_created", full)
+        monkeypatch.setattr(writer, "created", full)
         with pytest.raises(JournalFailed):
             await journal.rotate()
         await journal.close()

@@ -37,16 +37,17 @@ def come(
     port: int = 6881, now: int = 1000, torrent: bytes = FILM,
 ) -> int | None:  # fmt: skip
     swarm = swarms.swarm(torrent)
-    return swarms.announce(swarm, user, peer(number), event, left, address or v4(number), port, now)
+    ago, hidden = swarms.announce(swarm, user, peer(number), event, left, address or v4(number), port, now)
+    assert not hidden
+    return ago
 
 
 def seen(
     swarms: Swarms, user: bytes, count: int = 50, *, six: bool = False, seeder: bool = False, torrent: bytes = FILM
 ) -> list[bytes]:
     """The addresses that the user is told of."""
-    addresses, slots = swarms.draw(swarms.swarm(torrent), user, count, six=six, seeder=seeder)
+    addresses = swarms.draw(swarms.swarm(torrent), user, count, six=six, seeder=seeder)
     stride = 18 if six else 6
-    assert len(addresses) // stride == len(slots) // 4
     return [bytes(addresses[n : n + stride - 2]) for n in range(0, len(addresses), stride)]
 
 

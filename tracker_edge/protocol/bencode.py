@@ -18,9 +18,9 @@ MAX_TEXT_BYTES = 64
 
 def announce_reply(reply: Reply) -> bytes:
     """The body of an accepted announce."""
-    complete, incomplete, downloaded, interval, min_interval, peers, peers6, warning, external, tracker_id = reply
-    if isinstance(peers, bytes) and not (external or warning or tracker_id or downloaded is None):
-        assert min_interval is not None
+    complete, incomplete, downloaded, interval, min_interval, peers, peers6, warning, external, tracker_id, _ = reply
+    listed = isinstance(peers, list)
+    if not (listed or external or warning or tracker_id or downloaded is None or min_interval is None):
         head = b"d8:completei%de10:downloadedi%de10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:%b"
         body = head % (complete, downloaded, incomplete, interval, min_interval, len(peers), peers)
         return body + b"e" if peers6 is None else b"%b6:peers6%d:%be" % (body, len(peers6), peers6)
@@ -32,7 +32,7 @@ def announce_reply(reply: Reply) -> bytes:
     parts.append(b"10:incompletei%de8:intervali%de" % (incomplete, interval))
     if min_interval is not None:
         parts.append(b"12:min intervali%de" % min_interval)
-    parts.append(b"5:peers" + (text(peers) if isinstance(peers, bytes) else _peer_list(peers)))
+    parts.append(b"5:peers" + (_peer_list(peers) if isinstance(peers, list) else text(peers)))
     if peers6 is not None:
         parts.append(b"6:peers6" + text(peers6))
     if tracker_id is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_pton
 
 #: RFC 4291 section 2.5.5.2: what a dual-stack socket makes of an IPv4 peer.
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -13,7 +14,11 @@ _NAT64 = bytes.fromhex("0064ff9b0000000000000000")
 
 def packed(text: str) -> bytes:
     """4 or 16 bytes of an address as sockets and proxies write it; raises ValueError."""
-    return unmapped(ip_address(text.partition("%")[0]).packed)
+    text = text.partition("%")[0]
+    try:
+        return unmapped(inet_pton(AF_INET6 if ":" in text else AF_INET, text))
+    except OSError:
+        raise ValueError(f"no address: {text!r}") from None
 
 
 def unmapped(address: bytes) -> bytes:

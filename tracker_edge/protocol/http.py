@@ -20,8 +20,8 @@ MAX_USER_AGENT_BYTES = 64
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.([0-9])")
 _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*+)*+")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[\t ]*(?:;[\t -~\x80-\xff]*)?")
-#: No announcing client sends these; a browser that was given a tracker's address does.
-_BROWSER_FIELDS = frozenset({b"accept-language", b"referer", b"cookie", b"accept-charset", b"want-digest"})
+#: No announcing client sends these; a browser that was given a tracker's address does. (Want-Digest is aria2's.)
+_BROWSER_FIELDS = frozenset({b"accept-language", b"referer", b"cookie", b"accept-charset"})
 _BROWSER_WORDS = (b"mozilla", b"chrome", b"safari", b"applewebkit", b"opera", b"lynx")
 
 _CHUNKED = -1
@@ -34,6 +34,7 @@ class Fields(NamedTuple):
     close: bool | None  # what Connection asks for; None when it says nothing
     forwarded: tuple[bytes, ...]  # hops of X-Forwarded-For, nearest last
     browser: bool
+    agent: bytes  # User-Agent, empty for none
 
 
 class Request(NamedTuple):
@@ -43,8 +44,7 @@ class Request(NamedTuple):
     target: bytes
     close: bool  # the connection ends after the answer
     old: bool  # HTTP/1.0: a kept connection must be confirmed
-    forwarded: tuple[bytes, ...]
-    browser: bool
+    fields: Fields
 
 
 class Refusal(NamedTuple):
@@ -133,10 +133,15 @@ def _request(data: bytes, start: int, end: int) -> tuple[Request, int]:
     close = old if fields.close is None else fields.close
     if not target.startswith(b"/"):
         target = _origin_form(target)
-    return Request(method, target, close, old, fields.forwarded, fields.browser), fields.body
+    return Request(method, target, close, old, fields), fields.body
 
 
 _known_fields: dict[bytes, Fields] = {}
+
+
+def known_fields(block: bytes) -> Fields | None:
+    """The header fields of a block that `read_fields` has read before."""
+    return _known_fields.get(block)
 
 
 def read_fields(block: bytes) -> Fields:
@@ -179,11 +184,11 @@ def _read_fields(block: bytes) -> Fields:
         elif name == b"x-forwarded-for":
             hops.extend(hop.strip() for hop in value.split(b","))
         elif name == b"user-agent":
-            agents.append(value.lower())
+            agents.append(value)
         browser |= name in _BROWSER_FIELDS
     browser |= any(len(agent) > MAX_USER_AGENT_BYTES for agent in agents)
-    browser |= any(word in agent for agent in agents for word in _BROWSER_WORDS)
-    return Fields(_body_size(lengths, codings), close, tuple(hops), browser)
+    browser |= any(word in agent.lower() for agent in agents for word in _BROWSER_WORDS)
+    return Fields(_body_size(lengths, codings), close, tuple(hops), browser, agents[0] if agents else b"")
 
 
 def _body_size(lengths: list[bytes], codings: list[bytes]) -> int:
@@ -270,15 +275,16 @@ _STATUS = {
     503: b"Service Unavailable",
 }
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
+_OK_CLOSE = _OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+_OK_KEPT = _OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
 _ANY = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%b\r\n%b"
 
 
-def response(request: Request, body: bytes) -> bytes:
-    """The answer 200 with this body."""
-    if not request.close and not request.old:
+def response(body: bytes, *, close: bool = False, old: bool = False) -> bytes:
+    """The answer 200; `close` ends the connection, `old` is HTTP/1.0."""
+    if not close and not old:
         return _OK % (len(body), body)
-    connection = b"Connection: close\r\n" if request.close else b"Connection: keep-alive\r\n"
-    return _ANY % (200, b"OK", len(body), connection, body)
+    return (_OK_CLOSE if close else _OK_KEPT) % (len(body), body)
 
 
 def error_response(status: int, body: bytes, *, close: bool, head: bool = False, fields: bytes = b"") -> bytes:

@@ -20,7 +20,7 @@ MAX_PORT = 65535
 
 TOO_LONG = "GET string too long"
 
-_EVENTS = {
+EVENTS = {
     b"": Event.REGULAR,
     b"started": Event.STARTED,
     b"completed": Event.COMPLETED,
@@ -44,8 +44,8 @@ def parameters(query: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def announce(query: bytes) -> tuple[Query, dict[bytes, bytes]]:
-    """The announce that the query string asks for, and all its parameters; raises `BadQuery`."""
+def announce(query: bytes) -> tuple[Query, bytes]:
+    """The announce that the query string asks for, and its `passkey` parameter (b"" for none); raises `BadQuery`."""
     if len(query) > MAX_ANNOUNCE_QUERY_BYTES:
         raise BadQuery(TOO_LONG)
     found = parameters(query)
@@ -54,7 +54,7 @@ def announce(query: bytes) -> tuple[Query, dict[bytes, bytes]]:
     peer_id = unescaped(get(b"peer_id") or b"")
     if peer_id is None or len(peer_id) != 20:
         raise BadQuery("Invalid peer_id" if b"peer_id" in found else "Missing peer_id")
-    event = _EVENTS.get(get(b"event", b""))
+    event = EVENTS.get(get(b"event", b""))
     if event is None:
         raise BadQuery("Invalid event")
     counters = count(get(b"uploaded")), count(get(b"downloaded")), count(get(b"left"))
@@ -64,17 +64,25 @@ def announce(query: bytes) -> tuple[Query, dict[bytes, bytes]]:
     port = count(get(b"port"))
     if port is None or port > MAX_PORT or (port < MIN_PORT and (port or event is not Event.STOPPED)):
         raise BadQuery("Invalid port" if b"port" in found else "Missing port")
-    wanted = get(b"numwant")
-    numwant = -1 if wanted is None or wanted == b"-1" else count(wanted)
+    numwant = wanted(found)
     if numwant is None:
         raise BadQuery("Invalid numwant")
-    compact = get(b"compact", b"1") != b"0"  # BEP 23: advisory, so anything but an explicit 0 is compact
-    no_peer_id = get(b"no_peer_id") == b"1"
-    key = client_key(get(b"key", b""))
-    return (
-        Query(info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, compact, no_peer_id, key),
-        found,
+    no_peer_id, key = get(b"no_peer_id") == b"1", client_key(get(b"key", b""))
+    counted = uploaded, downloaded, left
+    return Query(info_hash, peer_id, port, *counted, event, numwant, is_compact(found), no_peer_id, key), get(
+        b"passkey", b""
     )
+
+
+def wanted(found: dict[bytes, bytes]) -> int | None:
+    """`numwant`: -1 where the client leaves it to us, None where it is no number."""
+    number = found.get(b"numwant")
+    return -1 if number is None or number == b"-1" else count(number)
+
+
+def is_compact(found: dict[bytes, bytes]) -> bool:
+    """BEP 23: the parameter is advisory, so anything but an explicit 0 is compact."""
+    return found.get(b"compact", b"1") != b"0"
 
 
 def scrape(query: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
@@ -147,17 +155,19 @@ def client_key(raw: bytes) -> int:
 
 
 @lru_cache(maxsize=16384)
-def _info_hash(raw: bytes) -> bytes | None:
-    """Cached, because a client escapes the same hash the same way each time."""
-    return unescaped(raw)
+def known_hash(raw: bytes) -> bytes | None:
+    """20 bytes, or None. Cached, because a client escapes the same hash the same way each time."""
+    value = unescaped(raw) if len(raw) <= 60 else None
+    return value if value is not None and len(value) == 20 else None
 
 
 def _twenty_bytes(raw: bytes | None, name: str) -> bytes:
     if raw is None:
         raise BadQuery(f"Missing {name}")
-    value = _info_hash(raw) if len(raw) <= 60 else None
-    if value is not None and len(value) == 20:
-        return value
+    known = known_hash(raw)
+    if known is not None:
+        return known
+    value = unescaped(raw)
     if value is not None and len(value) == 32:
         raise BadQuery(f"Invalid {name}: cut a v2 hash to 20 bytes")
     raise BadQuery(f"Invalid {name}: 20 bytes, percent-escaped")

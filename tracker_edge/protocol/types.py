@@ -51,6 +51,7 @@ class Reply(NamedTuple):
     warning: bytes | None = None
     external_ip: bytes | None = None
     tracker_id: bytes | None = None
+    limit: str | None = None  # the limit that keeps the peers from the client; it is told in the warning
 
 
 class Counts(NamedTuple):
@@ -106,9 +107,24 @@ class TorrentPending(Refused, Conflict):
     retry_in = TRANSIENT_INTERVAL_S // 60
 
 
+class ClientNotAllowed(Refused, NotAllowed):
+    """The site does not let this program, or this version of it, announce."""
+
+
+class PortNotAllowed(Refused, Malformed):
+    """The site does not take peers on this port."""
+
+
 class AccountDisabled(Refused, NotAllowed):
     """The account is banned, locked or not confirmed."""
 
 
 class LeechingForbidden(Refused, NotAllowed):
     """The account may seed but not download."""
+
+
+class TrackerBusy(Refused, Conflict):
+    """The disk does not keep up: what cannot be made durable is not taken."""
+
+    interval = TRANSIENT_INTERVAL_S
+    retry_in = TRANSIENT_INTERVAL_S // 60

@@ -7,36 +7,18 @@ Files are numbered like the segments that they become; a file is closed when it 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import re
-import struct
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from domain.announces import ROW_BYTES
-
-_MAGIC = b"announces 1\n"
-_HEAD = struct.Struct(">12sQ")  # magic, sequence number
-_FRAME = struct.Struct(">II")  # bytes of rows, CRC-32 of sequence number, length and rows
-_NAME = re.compile(r"(\d{16})\.journal")
+from tracker_edge.journal.files import HEAD, created, framed, frames, locked, opened, path_of, recover, written
 
 #: A group is written at once when it has this many bytes.
 GROUP_BYTES = 64 * 1024
-MAX_FRAME_BYTES = 64 * 2**20
-
-
-class JournalInUse(Exception):
-    """Another process writes to this directory."""
-
-
-class JournalDamaged(Exception):
-    """A file that was complete when it was closed is not any more: somebody has to look at it."""
 
 
 class JournalFailed(Exception):
@@ -78,6 +60,7 @@ class Journal:
         self._on_failure = on_failure
         self._rows: list[bytes] = []
         self._waiters: list[tuple[Waiter, bytes]] = []
+        self._waiting_since = self._writing_since = 0.0  # of those who wait for the next group and for this one
         self._held: dict[int, list[tuple[Waiter, bytes]]] = {}
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -85,15 +68,15 @@ class Journal:
         self._idle = asyncio.Event()
         self._idle.set()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # it names who was where
-        self._lock = _locked(directory)
+        self._lock = locked(directory)
         try:
             self._closed, self._seq, self._size = recover(directory, first_seq)
-            self._file = _opened(directory, self._seq)
+            self._file = opened(directory, self._seq)
         except BaseException:
             os.close(self._lock)
             raise
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        if self._size > _HEAD.size:
+        if self._size > HEAD.size:
             self.dirty.set()
         left_over = [*self._closed, self._seq] if self.dirty.is_set() else list(self._closed)
         self._since = dict.fromkeys(left_over, time.monotonic())  # when each file got its first record
@@ -118,9 +101,15 @@ class Journal:
         """How long this machine has been the only one to hold some record."""
         return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
+    @property
+    def waiting_s(self) -> float:
+        """How long the oldest of those who wait for the disk has waited."""
+        since = self._writing_since if self._busy else self._waiting_since
+        return time.monotonic() - since if self._busy or self._waiters else 0.0
+
     def open_rows(self) -> bytes:
         """The rows of the open file, before anything is appended: what the last run left."""
-        return b"".join(rows for rows, _ in frames(self._seq, _path(self.directory, self._seq).read_bytes()))
+        return b"".join(rows for rows, _ in frames(self._seq, path_of(self.directory, self._seq).read_bytes()))
 
     def append(self, row: bytes, waiter: Waiter | None = None, reply: bytes = b"") -> None:
         """Adds a record (`b""` for none); `waiter` gets `reply` once it and all before it are durable."""
@@ -131,6 +120,8 @@ class Journal:
         if row:
             self._rows.append(row)
         if waiter is not None:
+            if not self._waiters:
+                self._waiting_since = time.monotonic()
             self._waiters.append((waiter, reply))
         if self._busy:
             return
@@ -161,7 +152,7 @@ class Journal:
         """The file's records are in the store: deletes it, and answers those who waited for that."""
         self._closed.pop(seq)
         self._since.pop(seq, None)
-        _path(self.directory, seq).unlink()
+        path_of(self.directory, seq).unlink()
         _deliver(self._held.pop(seq, []))
 
     async def close(self) -> None:
@@ -197,9 +188,10 @@ class Journal:
             self._settle(waiters, rows=False)
             return
         self._busy = True
+        self._writing_since = self._waiting_since
         self._idle.clear()
         data = framed(self._seq, b"".join(rows))
-        self._submit(self._thread.submit(_written, self._file, data), lambda: self._synced(len(data), waiters), waiters)
+        self._submit(self._thread.submit(written, self._file, data), lambda: self._synced(len(data), waiters), waiters)
 
     def _synced(self, size: int, waiters: list[tuple[Waiter, bytes]]) -> None:
         self._size += size
@@ -218,20 +210,21 @@ class Journal:
 
     def _rotate(self) -> None:
         assert self._rotation is not None
-        if self._size <= _HEAD.size:
+        if self._size <= HEAD.size:
             self._rotation.set_result(None)
             self._rotation = None
             return
         self._busy = True
+        self._writing_since = time.monotonic()
         self._idle.clear()
-        self._submit(self._thread.submit(_created, self.directory, self._seq + 1), self._rotated, [])
+        self._submit(self._thread.submit(created, self.directory, self._seq + 1), self._rotated, [])
 
     def _rotated(self) -> None:
         os.close(self._file)
         self._closed[self._seq] = self._size
         self._seq += 1
-        self._size = _HEAD.size
-        self._file = _opened(self.directory, self._seq)
+        self._size = HEAD.size
+        self._file = opened(self.directory, self._seq)
         self.dirty.clear()
         assert self._rotation is not None
         self._rotation.set_result(None)
@@ -261,149 +254,6 @@ class Journal:
             self.fail(error or JournalFailed("the journal has failed before"))
 
         work.add_done_callback(lambda _: loop.call_soon_threadsafe(finished))
-
-
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Keeps every other process out of the directory; raises `JournalInUse`."""
-    lock = _locked(directory)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def is_empty(directory: Path, seq: int) -> bool:
-    """Whether the file has its head and nothing else."""
-    return _path(directory, seq).read_bytes() == _HEAD.pack(_MAGIC, seq)
-
-
-def remove(directory: Path, seq: int) -> None:
-    """Deletes a file whose records are safe elsewhere."""
-    _path(directory, seq).unlink()
-
-
-def write_whole(directory: Path, seq: int, rows: bytes) -> None:
-    """A durable file with these rows, in the place of an unfinished one if there is one."""
-    _path(directory, seq).unlink(missing_ok=True)
-    _created(directory, seq)
-    handle = _opened(directory, seq)
-    try:
-        _written(handle, framed(seq, rows))
-    finally:
-        os.close(handle)
-
-
-def framed(seq: int, rows: bytes) -> bytes:
-    """One group of rows as it lies in the file."""
-    return _FRAME.pack(len(rows), _checksum(seq, rows)) + rows
-
-
-def frames(seq: int, data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The groups of a file and where each ends; stops before the first that is not whole."""
-    if len(data) < _HEAD.size or _HEAD.unpack_from(data) != (_MAGIC, seq):
-        return
-    position = _HEAD.size
-    while position + _FRAME.size <= len(data):
-        length, checksum = _FRAME.unpack_from(data, position)
-        start, position = position + _FRAME.size, position + _FRAME.size + length
-        rows = data[start:position]
-        if not 0 < length <= MAX_FRAME_BYTES or len(rows) != length or checksum != _checksum(seq, rows):
-            return
-        yield rows, position
-
-
-def read_rows(directory: Path, seq: int) -> bytes:
-    """All rows of a closed file; raises `JournalDamaged`, OSError."""
-    data = _path(directory, seq).read_bytes()
-    groups = list(frames(seq, data))
-    if not groups or groups[-1][1] != len(data):
-        raise JournalDamaged(f"{_path(directory, seq).name} is not whole")
-    return b"".join(rows for rows, _ in groups)
-
-
-def recover(directory: Path, first_seq: int) -> tuple[dict[int, int], int, int]:
-    """Closed files and their sizes, the number of the file to go on with and its size; raises `JournalDamaged`.
-
-    Only the last file can have a torn tail: it was being written, and nothing after its last sync was acknowledged.
-    """
-    found = sorted(int(match[1]) for name in os.listdir(directory) if (match := _NAME.fullmatch(name)))
-    if not found:
-        _created(directory, first_seq)
-        return {}, first_seq, _HEAD.size
-    if found != list(range(found[0], found[-1] + 1)):
-        raise JournalDamaged(f"a journal file between {found[0]} and {found[-1]} is missing")
-    *closed, last = found
-    for seq in closed:
-        read_rows(directory, seq)
-    size = _cut(directory, last)
-    return {seq: _path(directory, seq).stat().st_size for seq in closed}, last, size
-
-
-def _cut(directory: Path, seq: int) -> int:
-    """Cuts the file after its last whole group; returns its size."""
-    path = _path(directory, seq)
-    data = path.read_bytes()
-    end = _HEAD.size
-    for _, end in frames(seq, data):  # noqa: B007
-        pass
-    if len(data) < _HEAD.size or _HEAD.unpack_from(data) != (_MAGIC, seq):
-        if any(data[_HEAD.size :]):
-            raise JournalDamaged(f"{path.name} has records behind an unreadable head")
-        path.unlink()
-        _created(directory, seq)
-        return _HEAD.size
-    if end < len(data):
-        os.truncate(path, end)
-        _sync(path, os.O_RDWR)
-    return end
-
-
-def _locked(directory: Path) -> int:
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise JournalInUse(f"{directory} is in use by another process") from None
-    return lock
-
-
-def _created(directory: Path, seq: int) -> None:
-    """A new file with its head, durable together with its name."""
-    handle = os.open(_path(directory, seq), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        _written(handle, _HEAD.pack(_MAGIC, seq))
-    finally:
-        os.close(handle)
-    _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _opened(directory: Path, seq: int) -> int:
-    return os.open(_path(directory, seq), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
-
-def _written(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
-    os.fdatasync(handle)
-
-
-def _sync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _path(directory: Path, seq: int) -> Path:
-    return directory / f"{seq:016d}.journal"
-
-
-def _checksum(seq: int, rows: bytes) -> int:
-    return zlib.crc32(rows, zlib.crc32(struct.pack(">QI", seq, len(rows))))
 
 
 def _deliver(waiters: list[tuple[Waiter, bytes]]) -> None:

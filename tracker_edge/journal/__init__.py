@@ -1,0 +1,27 @@
+"""The write-ahead journal of one edge: a reply leaves only after its announce is on the disk."""
+
+from tracker_edge.journal.files import (
+    JournalDamaged,
+    JournalInUse,
+    held,
+    is_empty,
+    read_rows,
+    recover,
+    remove,
+    write_whole,
+)
+from tracker_edge.journal.writer import Journal, JournalFailed, Waiter
+
+__all__ = [
+    "Journal",
+    "JournalDamaged",
+    "JournalFailed",
+    "JournalInUse",
+    "Waiter",
+    "held",
+    "is_empty",
+    "read_rows",
+    "recover",
+    "remove",
+    "write_whole",
+]
