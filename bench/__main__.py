@@ -1,4 +1,4 @@
-"""Every benchmark with its defaults, one after the other."""
+"""Every benchmark in a short form, one after the other; `python -m bench.NAME` runs one of them in full."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "figures", "http_load"}
+#: What makes them short; those that are not named here are short as they are.
+SHORT = {
+    "commands": ["--seconds=2", "--rounds=1"],
+    "edge": ["--short"],
+    "lag": ["50"],
+    "load": ["--seconds=5", "--kill", "--timeout=2"],
+    "projector": ["--users=2000", "--segments=20", "--rounds=2", "--lag-seconds=3"],
+    "restore": ["--peers=100000"],
+    "several": ["--peers=30"],
+    "store": ["--seconds=2", "--rounds=1", "--events=12000"],
+}
+#: Parts of the others.
+NOT_BENCHMARKS = {"__init__", "__main__", "catalogue", "figures", "http_load", "requests", "stand_alone"}
 
 
 def main() -> int:
+    here = Path(__file__).parent
+    modules = {path.stem for path in here.glob("*.py")} - NOT_BENCHMARKS
+    packages = {path.parent.name for path in here.glob("*/__main__.py")}
     failed = []
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.stem not in NOT_BENCHMARKS:
-            print(f"\n== {path.stem}", flush=True)
-            if subprocess.run([sys.executable, "-m", f"bench.{path.stem}"]).returncode:
-                failed.append(path.stem)
+    for name in sorted(modules | packages):
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"bench.{name}", *SHORT.get(name, ())]).returncode:
+            failed.append(name)
     if failed:
         print(f"did not run to the end: {', '.join(failed)}")
     return bool(failed)

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from random import Random
 
+from bench.catalogue import made_up
+from bench.stand_alone import fill
 from tracker_edge import snapshot
 from tracker_edge.swarms import Swarms
 
@@ -23,17 +25,8 @@ NOW_S = 1_000_000
 
 def filled(peers: int) -> Swarms:
     """100 peers a torrent, 20 of each user."""
-    rng = Random(1)
-    users = [rng.randbytes(16) for _ in range(max(1, peers // 20))]
-    torrents = [rng.randbytes(16) for _ in range(max(1, peers // 100))]
-    swarms = Swarms(rng)
-    for number in range(peers):
-        swarm = swarms.swarm(torrents[number % len(torrents)])
-        user, peer_id, left = rng.choice(users), b"-qB5100-" + rng.randbytes(12), rng.choice((0, 1, 1))
-        at_s = NOW_S - rng.randrange(1800)
-        swarms.announce(swarm, user, peer_id, 2, left, b"\x08" + rng.randbytes(3), 6881, at_s)
-        if number % 5 == 0:
-            swarms.announce(swarm, user, peer_id, 2, left, b"\x26" + rng.randbytes(15), 6881, at_s)
+    swarms = Swarms(Random(1))
+    fill(swarms, made_up(max(1000, peers // 20), max(1, peers // 100)), peers, NOW_S)
     return swarms
 
 

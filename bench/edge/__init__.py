@@ -1,0 +1,1 @@
+"""The edge's speed and size: `python -m bench.edge`."""
