@@ -2,6 +2,7 @@
 # make test    set up and run all tests
 # make check   set up and look for mistakes without running: lint, format, types
 # make bench   set up and run the benchmarks
+# make campaigns  set up and run the long proofs of exactness, of which the tests are slices (half an hour)
 # make lock    write requirements.lock anew from pyproject.toml
 # make clean   remove what the others made, except the platform's state (var/)
 
@@ -14,7 +15,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: run test check bench lock clean
+.PHONY: run test check bench campaigns lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -31,9 +32,17 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# Each prints its seed, with which it can be repeated alone.
+campaigns: $(STAMP)
+	$(BIN)/python -m tests.campaigns.sessions
+	$(BIN)/python -m tests.campaigns.http_fuzz
+	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
+	$(BIN)/python -m tests.campaigns.kills
+	$(BIN)/python -m tests.campaigns.outage
+
 lock: $(STAMP)
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--no-header --strip-extras --allow-unsafe --extra dev -o requirements.lock pyproject.toml
+		--no-header --strip-extras --allow-unsafe --extra analysts --extra dev -o requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -84,7 +84,8 @@ def settle(
     if at_us < (received_us if event == _EXPIRED else counted_us):
         return session, _nothing(high_up, high_down, factors, OUT_OF_ORDER)
     if event == _EXPIRED:
-        expired = session._replace(active=False, received_at_us=at_us)
+        # Who has left cannot fall silent: the stop is what is known.
+        expired = session._replace(active=False, received_at_us=at_us) if active else session
         return expired, _nothing(high_up, high_down, factors, None)
     raw_up = raw_down = 0
     new_high_up, new_high_down, anomaly = high_up, high_down, None
@@ -111,7 +112,7 @@ def settle(
     else:
         shares = _shares(raw_up, raw_down, factors)
     credit = _new(Credit, (high_up, high_down, raw_up, raw_down, *shares, seed_time_s, snatched, anomaly))
-    if not overtaken:
+    if not overtaken or event == _STOPPED:
         active, received_us = event != _STOPPED, at_us
     return _new(Session, (up, down, new_high_up, new_high_down, left, active, received_us, at_us)), credit
 

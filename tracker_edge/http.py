@@ -305,6 +305,7 @@ class Connection(asyncio.Protocol):
         """Gives an answer, and those to what the client sends after it, a moment later."""
         self.held = []
         self.waiting += 1
+        self.transport.pause_reading()  # what the client sends meanwhile may wait in the kernel
         self.server.later(partial(self._go_on, answer))
 
     def _go_on(self, answer: Callable[[], None]) -> None:
@@ -324,6 +325,8 @@ class Connection(asyncio.Protocol):
                 self._answer([one])
         if self.closing and not self.waiting:
             self.transport.close()
+        elif self.held is None and self.waiting < MAX_WAITING:
+            self.transport.resume_reading()
 
     def _after_preface(self, data: bytes) -> bytes:
         """Takes the client's address from the PROXY header; returns what follows it, nothing while it is not whole."""

@@ -45,13 +45,13 @@ class Rows:
 
 
 class Wire(asyncio.Transport):
-    """The client's end: what was sent to it, and whether the connection was ended."""
+    """The client's end: what was sent to it, whether the connection was ended, whether it is read from."""
 
     def __init__(self, host: str) -> None:
         super().__init__()
         self.host = host
         self.received = bytearray()
-        self.ended = self.aborted = False
+        self.ended = self.aborted = self.paused = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return (self.host, 40000) if name == "peername" else default
@@ -70,10 +70,10 @@ class Wire(asyncio.Transport):
         return self.ended
 
     def pause_reading(self) -> None:
-        """Clients here do not mind."""
+        self.paused = True
 
     def resume_reading(self) -> None:
-        """As above."""
+        self.paused = False
 
 
 class Timers:

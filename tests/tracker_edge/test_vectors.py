@@ -576,6 +576,17 @@ def test_what_follows_an_unknown_torrent_is_answered_after_it(bench: Bench) -> N
         assert wire.ended
 
 
+def test_no_more_is_read_while_an_unknown_torrent_is_waited_for(bench: Bench) -> None:
+    """Each takes its moment: a client that sends thousands of them must not have them all kept."""
+    connection, wire = bench.connect()
+    for _ in range(3):
+        connection.data_received(f"GET {asked(query(info_hash='%09' * 20))} HTTP/1.1\r\n\r\n".encode())
+    assert wire.paused
+    bench.timers.elapse()
+    assert not wire.paused
+    assert len(strict.responses(bytes(wire.received))) == 3
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "OPTIONS", "TRACE", "DELETE", "PATCH", "get", "announce"])
 def test_only_get_announces(bench: Bench, method: str) -> None:
     answer = bench.exchange(f"{method} {asked(query())} HTTP/1.1\r\n\r\n".encode())
