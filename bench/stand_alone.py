@@ -31,7 +31,9 @@ from tracker_edge.swarms import Swarms
 #: Of the loaded peers one in so many has an IPv6 address too.
 SIX_EVERY = 5
 #: No announce of a benchmark comes before its time, and nobody is expired in it.
-SETTINGS = {"min_interval_s": 60, "peer_ttl_s": 100_000, "host": "127.0.0.1,::1"}
+SETTINGS = {
+    "announces_per_minute_by_key": 0,
+    "announces_per_minute_by_address": 0,"min_interval_s": 60, "peer_ttl_s": 100_000, "host": "127.0.0.1,::1"}
 
 
 class StandAlone:

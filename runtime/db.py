@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
@@ -12,6 +12,11 @@ from psycopg_pool import ConnectionPool
 
 #: A request waits this long for a connection before it is told 503.
 POOL_TIMEOUT_S = 2.0
+
+
+#: PostgreSQL's manual, COPY, "Binary Format": signature, no flags, no extension; and the trailer.
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TAIL = b"\xff\xff"
 
 
 class MissingRow(Exception):
@@ -101,7 +106,12 @@ class Writer:
 
     def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of the projection's own tables."""
-        return cast("list[tuple[Any, ...]]", self.cursor.execute(query, params).fetchall())
+        return cast("list[tuple[Any, ...]]", self.cursor.execute(query, params, binary=True).fetchall())
+
+    def copy(self, query: LiteralString, rows: Iterable[bytes]) -> None:
+        """`COPY … FROM STDIN (FORMAT binary)`; each row is packed as that format has it, its field count first."""
+        with self.cursor.copy(query) as copy:
+            copy.write(b"".join((_COPY_HEAD, *rows, _COPY_TAIL)))
 
     def many(self, query: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         """The same statement for many rows, in one round trip."""

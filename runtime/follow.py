@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 from uuid import UUID, uuid5
@@ -90,8 +90,9 @@ class Engine:
             if state == "halted" and not retry_halted:
                 return Step.HALTED
             safe = self._log.safe_position(connection)
-            facts = self._log.read(connection, position, safe, follower.topics, limit)
-            reached = facts[-1].position if len(facts) == limit else safe
+            read = self._log.read(connection, position, safe, follower.topics, limit)
+            facts = follower.portion(read) if isinstance(follower, Projection) else read
+            reached = facts[-1].position if len(read) == limit or len(facts) < len(read) else safe
             if reached <= position and state == "running":
                 return Step.IDLE
             self._apply(follower, facts, connection)
@@ -109,11 +110,11 @@ class Engine:
         ).rowcount
         return Step.MOVED if inserted else Step.TAKEN
 
-    def _apply(self, follower: Follower, facts: list[AnyFact], connection: Connection[Any]) -> None:
+    def _apply(self, follower: Follower, facts: Sequence[AnyFact], connection: Connection[Any]) -> None:
         if isinstance(follower, Projection):
             with writing(connection, "read") as db:
-                for fact in facts:
-                    follower.apply(fact, db)
+                for run in follower.runs(facts):
+                    follower.apply(run, db)
         else:
             for fact in facts:
                 self._answer(follower, fact)

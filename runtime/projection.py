@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
 
 from domain.base import Aggregate
 from runtime.db import Writer
@@ -35,6 +36,13 @@ class _Declared:
         return self.handlers.get(type(fact.event)) or self.handlers[Aggregate.Event]
 
 
+class _Batches(NamedTuple):
+    """How many facts one transaction may hold: those whose sizes, in the handler's own unit, reach `at_once`."""
+
+    at_once: int
+    size: Callable[[Any], int]
+
+
 class Projection(_Declared):
     """Read tables and the handlers that write them. Handlers are deterministic: facts and own tables, nothing else.
 
@@ -44,6 +52,7 @@ class Projection(_Declared):
     def __init__(self, name: str, *tables: str) -> None:
         super().__init__(name)
         self.tables = tables
+        self._batches: dict[type[Any], _Batches] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Callable[[Fact[E], Writer], None]], Callable[[Fact[E], Writer], None]]:
         """Declare the handler of these events."""
@@ -54,8 +63,44 @@ class Projection(_Declared):
 
         return declare
 
-    def apply(self, fact: AnyFact, db: Writer) -> None:
-        self._handler(fact)(fact, db)
+    def on_batch(
+        self, kind: type[E], *, at_once: int, size: Callable[[E], int]
+    ) -> Callable[[Callable[[Sequence[Fact[E]], Writer], None]], Callable[[Sequence[Fact[E]], Writer], None]]:
+        """Declare the handler of these events that gets all which follow one another at once, to load and write once.
+
+        What it makes must not depend on where one batch ends and the next begins. A transaction takes facts until the
+        sizes of such events reach `at_once`, and at least one.
+        """
+
+        def declare(handler: Callable[[Sequence[Fact[E]], Writer], None]) -> Any:
+            self._add((kind,), handler)
+            self._batches[kind] = _Batches(at_once, size)
+            return handler
+
+        return declare
+
+    def portion(self, facts: Sequence[AnyFact]) -> Sequence[AnyFact]:
+        """Those of the facts, from the first one, that belong into one transaction."""
+        sizes = dict.fromkeys(self._batches, 0)
+        for number, fact in enumerate(facts, 1):
+            if batches := self._batches.get(type(fact.event)):
+                sizes[type(fact.event)] += batches.size(fact.event)
+                if sizes[type(fact.event)] >= batches.at_once:
+                    return facts[:number]
+        return facts
+
+    def runs(self, facts: Sequence[AnyFact]) -> Iterator[Sequence[AnyFact]]:
+        """The facts in order, as `apply` takes them: those of one batch handler together, others alone."""
+        for kind, run in groupby(facts, lambda fact: type(fact.event)):
+            if kind in self._batches:
+                yield list(run)
+            else:
+                yield from ([fact] for fact in run)
+
+    def apply(self, run: Sequence[AnyFact], db: Writer) -> None:
+        """Handle one of the `runs`."""
+        handle = self._handler(run[0])
+        handle(run if type(run[0].event) in self._batches else run[0], db)
 
 
 class Policy(_Declared):

@@ -7,7 +7,7 @@ one transaction; readers wait for milliseconds and never see a half-built table.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from psycopg import Connection, sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from runtime.db import writing
+from runtime.db import Writer, writing
 from runtime.facts import AnyFact, FactLog
 from runtime.platform import APP_ROLE, Platform
 from runtime.projection import Projection
@@ -165,17 +165,21 @@ class _Shadow:
 
     def _read_batch(self, after: int, upto: int) -> tuple[int, int]:
         """Handle at most `BATCH` facts; returns the position reached and how many facts there were."""
-        facts = self._log.read(self.connection, after, upto, self.projection.topics, BATCH)
+        read = self._log.read(self.connection, after, upto, self.projection.topics, BATCH)
+        facts = self.projection.portion(read)
         with writing(self.connection, self.schema) as db:
-            for fact in facts:
-                self._apply(fact, db)
-        return (facts[-1].position if len(facts) == BATCH else upto), len(facts)
+            for run in self.projection.runs(facts):
+                self._apply(run, db)
+        more = len(read) == BATCH or len(facts) < len(read)
+        return (facts[-1].position if more else upto), len(facts)
 
-    def _apply(self, fact: AnyFact, db: Any) -> None:
+    def _apply(self, run: Sequence[AnyFact], db: Writer) -> None:
         try:
-            self.projection.apply(fact, db)
+            self.projection.apply(run, db)
         except Exception as error:
-            what = f"{self.projection.name} cannot handle {fact.topic} at position {fact.position}"
+            first, last = run[0].position, run[-1].position
+            where = f"at position {first}" if first == last else f"between positions {first} and {last}"
+            what = f"{self.projection.name} cannot handle {run[0].topic} {where}"
             raise RebuildFailed(f"{what}: {error!r}") from error
 
     def _live_position(self) -> int:
@@ -199,6 +203,7 @@ class _Shadow:
                 self._run("CREATE TABLE {}.{} (LIKE read.{} INCLUDING ALL)", self.schema, table, table)
                 _name_indexes_alike(self.connection, self.schema, table)
                 _grant_alike(self.connection, self.schema, table)
+                _store_alike(self.connection, self.schema, table)
 
     def _drop(self) -> None:
         for schema in (self.schema, self._retired):
@@ -279,3 +284,15 @@ def _grant_alike(connection: Connection[Any], schema: str, table: str) -> None:
     for privilege, role in grants:
         names = (sql.SQL(privilege), sql.Identifier(schema, table), sql.SQL(role))
         connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(*names))
+
+
+def _store_alike(connection: Connection[Any], schema: str, table: str) -> None:
+    """Nor does LIKE copy how full pages are to be, which decides what an update costs."""
+    options = connection.execute(
+        "SELECT o.option_name, o.option_value FROM pg_class c, pg_options_to_table(c.reloptions) o"
+        " WHERE c.oid = %s::regclass",
+        (sql.Identifier("read", table).as_string(connection),),
+    ).fetchall()
+    for name, value in options:
+        change = sql.SQL("ALTER TABLE {} SET ({} = {})")
+        connection.execute(change.format(sql.Identifier(schema, table), sql.Identifier(name), sql.Literal(value)))

@@ -6,51 +6,52 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from domain.announces import Announce, decode
 from domain.errors import Conflict
-from domain.factors import Promotions
 from domain.peers import EdgeJournal
 from domain.tally import Tally
 from domain.torrents import Torrent
-from projections.peers import rows
+from projections.peers import rows, sums, windows
+from projections.peers.binary import Place
 from projections.peers.projection import peers
-from projections.peers.windows import windows
 from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.journal import BrokenChain, Head, Segment, verify
 
-#: What is settled at once ends with the segment that reaches this: bounds memory while an outage is caught up.
-ANNOUNCES_AT_ONCE = 20_000
+#: What is settled at once ends with the segment that reaches this: the more, the fewer rows of users and torrents are
+#: written per announce; it takes 2 KB of memory each, and two seconds, in which nobody sees any of it.
+ANNOUNCES_AT_ONCE = 40_000
 
 
 class SegmentsArchived(Conflict):
     """The segments of a fact lie in files, where no projection reads."""
 
 
-@peers.on(EdgeJournal.SegmentsRecorded)
-def segments_recorded(fact: Fact[EdgeJournal.SegmentsRecorded], db: Writer) -> None:
-    event = fact.event
-    _refuse_archived(db, event)
-    head = _head(db, event.edge_id)
-    for segments in _portions(_segments(db, event)):
-        head = verify(segments, head)
-        batch = [(segment.seq, decode(segment.payload)) for segment in segments]
-        tally = _tally(db, [announce for _, records in batch for announce in records])
-        for seq, records in batch:
-            tally.add(seq, records)
+@peers.on_batch(EdgeJournal.SegmentsRecorded, at_once=ANNOUNCES_AT_ONCE, size=lambda event: event.announces)
+def segments_recorded(facts: Sequence[Fact[EdgeJournal.SegmentsRecorded]], db: Writer) -> None:
+    rows.prepare(db)
+    heads: dict[str, Head | None] = {}
+    for portion in _portions(_read(db, facts, heads)):
+        records = [decode(segment.payload) for _, segment in portion]
+        tally, row_places = _tally(db, [announce for some in records for announce in some])
+        for number, some in enumerate(records):
+            tally.add(number, some)
         tally.close()
-        rows.write(db, fact.position, event.edge_id, tally)
-    if head is None or (head.seq, head.sha256.hex()) != (event.last_seq, event.sha256):
-        raise BrokenChain(f"the journal of {event.edge_id} does not end as the fact at {fact.position} says")
-    db.execute(
-        "INSERT INTO projected_segment (edge_id, seq, sha256) VALUES (%s, %s, %s)"
-        " ON CONFLICT (edge_id) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256",
-        (head.edge_id, head.seq, head.sha256),
-    )
+        places = [Place(position, segment.edge_id, segment.seq) for position, segment in portion]
+        rows.write(db, places, tally, row_places)
+    for head in filter(None, heads.values()):
+        db.execute(
+            "INSERT INTO projected_segment (edge_id, seq, sha256) VALUES (%s, %s, %s)"
+            " ON CONFLICT (edge_id) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256",
+            (head.edge_id, head.seq, head.sha256),
+        )
 
 
 @peers.on(Torrent.Deleted)
 def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
     """The swarm is gone at once; what it earned stays."""
     db.execute("INSERT INTO deleted_torrent (torrent_id) VALUES (%s)", (fact.stream_id,))
+    swarm = db.rows("SELECT seeders, leechers FROM torrent_stats WHERE torrent_id = %s", (fact.stream_id,))
+    for seeders, leechers in swarm:
+        sums.change_swarm(db, -seeders, -leechers)
     db.execute(
         "WITH gone AS (UPDATE peer SET active = false, ipv4 = NULL, port4 = NULL, ipv6 = NULL, port6 = NULL"
         "  WHERE torrent_id = %s AND active RETURNING user_id, seeder),"
@@ -64,8 +65,8 @@ def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
 
 
 def _head(db: Writer, edge_id: str) -> Head | None:
-    rows = db.rows("SELECT edge_id, seq, sha256 FROM projected_segment WHERE edge_id = %s", (edge_id,))
-    return Head(*rows[0]) if rows else None
+    found = db.rows("SELECT edge_id, seq, sha256 FROM projected_segment WHERE edge_id = %s", (edge_id,))
+    return Head(*found[0]) if found else None
 
 
 def _refuse_archived(db: Writer, event: EdgeJournal.SegmentsRecorded) -> None:
@@ -83,29 +84,47 @@ def _refuse_archived(db: Writer, event: EdgeJournal.SegmentsRecorded) -> None:
 
 def _segments(db: Writer, event: EdgeJournal.SegmentsRecorded) -> Iterator[Segment]:
     """The segments that the fact names; the journal is a source of facts like the log."""
-    rows = db.rows(
+    found = db.rows(
         "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
         " WHERE edge_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
         (event.edge_id, event.first_seq, event.last_seq),
     )
-    return (Segment(*row) for row in rows)
+    return (Segment(*row) for row in found)
 
 
-def _portions(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
-    portion: list[Segment] = []
-    for segment in segments:
-        portion.append(segment)
-        if sum(one.announces for one in portion) >= ANNOUNCES_AT_ONCE:
+def _read(
+    db: Writer, facts: Iterable[Fact[EdgeJournal.SegmentsRecorded]], heads: dict[str, Head | None]
+) -> Iterator[tuple[int, Segment]]:
+    """Each segment with the position of its fact, in order; `heads` follows the end of each edge's chain."""
+    for fact in facts:
+        event, edge_id = fact.event, fact.event.edge_id
+        _refuse_archived(db, event)
+        if edge_id not in heads:
+            heads[edge_id] = _head(db, edge_id)
+        for segment in _segments(db, event):
+            heads[edge_id] = verify([segment], heads[edge_id])
+            yield fact.position, segment
+        head = heads[edge_id]
+        if head is None or (head.seq, head.sha256.hex()) != (event.last_seq, event.sha256):
+            raise BrokenChain(f"the journal of {edge_id} does not end as the fact at {fact.position} says")
+
+
+def _portions(segments: Iterable[tuple[int, Segment]]) -> Iterator[list[tuple[int, Segment]]]:
+    portion: list[tuple[int, Segment]] = []
+    announces = 0
+    for position, segment in segments:
+        portion.append((position, segment))
+        announces += segment.announces
+        if announces >= ANNOUNCES_AT_ONCE:
             yield portion
-            portion = []
+            portion, announces = [], 0
     if portion:
         yield portion
 
 
-def _tally(db: Writer, announces: Sequence[Announce]) -> Tally:
-    """A tally that knows all that there is to know of these announces' users and torrents."""
+def _tally(db: Writer, announces: Sequence[Announce]) -> tuple[Tally, rows.RowPlaces]:
+    """A tally that knows all that there is to know of these announces' users and torrents; where clients' rows are."""
     pairs = {(announce.torrent_id, announce.user_id) for announce in announces}
-    torrents = {torrent_id for torrent_id, _ in pairs}
-    users = {user_id for _, user_id in pairs}
-    promotions = Promotions(windows(db, torrents | users, min(a.received_at_us for a in announces)))
-    return Tally(rows.clients(db, pairs), promotions, rows.deleted(db, torrents))
+    clients, row_places = rows.clients(db, pairs)
+    deleted = rows.deleted(db, {torrent_id for torrent_id, _ in pairs})
+    return Tally(clients, windows.promotions(db, announces), deleted), row_places

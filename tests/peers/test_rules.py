@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.announces import Announce, Event
 from domain.base import MAX_COUNT
 from domain.credit import OUT_OF_ORDER
-from domain.factors import Promotions, Window
+from domain.factors import EVERYBODY, FREE, NEUTRAL, Factors, Promotions, Window, user_on_torrent
 from domain.tally import CEILING_BYTES_S, Tally
 from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, START_US, announce
 
@@ -14,16 +14,17 @@ STARTED, COMPLETED, STOPPED, EXPIRED = Event.STARTED, Event.COMPLETED, Event.STO
 
 def tallied(*records: Announce, before: Tally | None = None, deleted: bool = False, **windows: list[Window]) -> Tally:
     """The tally of one segment after what `before` left behind."""
-    ids = {"film": FILM, "ada": ADA}
-    promotions = Promotions({ids[name].bytes: found for name, found in windows.items()})
+    subjects = {"film": FILM.bytes, "ada": ADA.bytes, "everybody": EVERYBODY}
+    subjects["ada_on_film"] = user_on_torrent(FILM.bytes, ADA.bytes)
+    promotions = Promotions({subjects[name]: found for name, found in windows.items()})
     tally = Tally(before.clients if before else {}, promotions, {FILM.bytes} if deleted else set())
     tally.add(1, records)
     tally.close()
     return tally
 
 
-def seconds(start: float, end: float | None) -> Window:
-    return START_US + int(start * 1e6), None if end is None else START_US + int(end * 1e6)
+def seconds(start: float, end: float | None, factors: Factors = FREE) -> Window:
+    return Window(START_US + int(start * 1e6), None if end is None else START_US + int(end * 1e6), factors)
 
 
 def test_each_credit_has_its_explaining_fact() -> None:
@@ -142,6 +143,33 @@ def test_a_users_own_window_frees_nobody_else() -> None:
     tally = tallied(*records, ada=[seconds(0, None)])
     assert (tally.users[ADA.bytes].downloaded, tally.users[GRACE.bytes].downloaded) == (0, 100)
     assert (tally.users[ADA.bytes].uploaded, tally.users[GRACE.bytes].uploaded) == (100, 100)
+
+
+def test_each_explanation_names_what_was_counted() -> None:
+    """Plain, a double torrent, that on a double site, half price besides, a token besides, neutral, plain again."""
+    records = [announce(s, up=100 * s, down=100 * s, left=1, user=user) for user in (ADA, GRACE) for s in range(10)]
+    tally = tallied(
+        *records,
+        film=[seconds(2, 9, Factors(200, 100)), seconds(6, 7, NEUTRAL)],
+        everybody=[seconds(3, 7, Factors(200, 100)), seconds(4, 7, Factors(100, 50))],
+        ada_on_film=[seconds(5, 7)],
+    )
+    counted: dict[bytes, list[tuple[int, int]]] = {ADA.bytes: [], GRACE.bytes: []}
+    for transfer in tally.transfers:
+        credit = transfer.credit
+        assert (credit.raw_uploaded, credit.raw_downloaded) == (100, 100)
+        assert (credit.uploaded, credit.downloaded) == (credit.upload_percent, credit.download_percent)
+        counted[transfer.announce.user_id].append((credit.uploaded, credit.downloaded))
+    others = [(100, 100), (200, 100), (200, 100), (200, 50), (200, 50), (0, 0), (200, 100), (200, 100), (100, 100)]
+    assert counted == {ADA.bytes: [*others[:4], (200, 0), *others[5:]], GRACE.bytes: others}
+
+
+def test_a_token_frees_one_torrent_of_one_user() -> None:
+    everybody = [(u, t) for u in (ADA, GRACE) for t in (FILM, ALBUM)]
+    records = [announce(s, down=s, left=1, user=u, torrent=t) for u, t in everybody for s in (0, 100)]
+    tally = tallied(*records, ada_on_film=[seconds(0, None)])
+    assert (tally.users[ADA.bytes].downloaded, tally.users[GRACE.bytes].downloaded) == (100, 200)
+    assert tally.users[ADA.bytes].raw_downloaded == 200
 
 
 def test_a_deleted_torrent_has_no_swarm_and_still_settles() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -110,6 +110,54 @@ def test_a_fact_that_cannot_be_handled_halts_its_follower_and_no_other(notes: Pl
     assert rows_of(notes, "SELECT state, error, failed_position FROM es.follower WHERE name = 'fragile'") == [
         ("running", None, None)
     ]
+
+
+def in_batches(bug: set[int], at_once: int = 10) -> tuple[Projection, list[list[int]]]:
+    """The notes' projection with lines handled in batches of so large a sum, and the batches that it was given."""
+    made, projection = make_projection("batched"), Projection("batched", "note", "note_line")
+    projection.on(Note.Opened)(made.handlers[Note.Opened])
+    handle, batches = made.handlers[Note.LineAdded], list[list[int]]()
+
+    @projection.on_batch(Note.LineAdded, at_once=at_once, size=lambda event: event.number)
+    def lines_added(facts: Sequence[Fact[Note.LineAdded]], db: Writer) -> None:
+        batches.append([fact.event.number for fact in facts])
+        for fact in facts:
+            handle(fact, db)
+            if fact.event.number in bug:
+                raise ZeroDivisionError(f"line {fact.event.number}")
+
+    return projection, batches
+
+
+def test_events_that_follow_one_another_are_handed_over_together(notes: Platform) -> None:
+    for numbers in ((1, 2, 3), (1,), (4, 5)):
+        write(notes, *numbers)
+    projection, batches = in_batches(set(), at_once=100)
+    projected(notes, projection)
+    assert batches == [[1, 2, 3], [1], [4, 5]], "an event of another type ends a batch"
+    assert rows_of(notes, "SELECT lines FROM read.note ORDER BY lines") == [(1,), (6,), (9,)]
+
+
+def test_a_transaction_takes_events_until_their_sizes_suffice(notes: Platform) -> None:
+    write(notes, 4, 4, 4, 50, 1, 1)
+    projection, batches = in_batches(set())
+    projected(notes, projection)
+    assert batches == [[4, 4, 4], [50], [1, 1]]
+    assert rows_of(notes, "SELECT array_agg(number ORDER BY position) FROM read.note_line") == [([4, 4, 4, 50, 1, 1],)]
+
+
+def test_the_one_event_that_fails_is_found_in_its_batch(notes: Platform) -> None:
+    bug = {13}
+    poison = write(notes, 1, 2, 13, 3)
+    projection, batches = in_batches(bug, at_once=100)
+    assert notes.engine().drain(projection) is Step.HALTED
+    failed = rows_of(notes, "SELECT position FROM es.event WHERE stream_id = %s AND version = 4", [poison.id])[0][0]
+    assert followers(notes)[0][2:] == ("halted", failed)
+    assert (batches[0], batches[-1]) == ([1, 2, 13, 3], [13])
+    assert rows_of(notes, "SELECT number FROM read.note_line ORDER BY position") == [(1,), (2,)], "each once"
+    bug.clear()
+    assert notes.engine().drain(projection, retry_halted=True) is Step.IDLE
+    assert rows_of(notes, "SELECT number FROM read.note_line ORDER BY position") == [(1,), (2,), (13,), (3,)]
 
 
 def test_an_event_of_an_unknown_type_halts_who_reads_everything(

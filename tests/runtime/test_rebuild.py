@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,6 +52,28 @@ def test_a_rebuilt_table_equals_the_live_one(notes: Platform, projection: Projec
     assert len(seen) >= 6
 
 
+def test_a_rebuild_hands_over_batches_too_and_says_between_which_positions_one_failed(
+    notes: Platform, projection: Projection
+) -> None:
+    fresh, batches, bug = Projection("notes", "note", "note_line"), list[int](), set[int]()
+    handle = projection.handlers[Note.LineAdded]
+    fresh.on(Note.Opened)(projection.handlers[Note.Opened])
+
+    @fresh.on_batch(Note.LineAdded, at_once=1000, size=lambda event: event.number)
+    def lines_added(facts: Sequence[Fact[Note.LineAdded]], db: Writer) -> None:
+        batches.append(len(facts))
+        for fact in facts:
+            handle(fact, db)
+            if fact.event.number in bug:
+                raise ZeroDivisionError
+
+    assert [check.differences for check in verify(notes, fresh)] == [0, 0]
+    assert max(batches) == 3
+    bug.add(2)
+    with pytest.raises(RebuildFailed, match=r"note.line_added between positions \d+ and \d+: ZeroDivisionError"):
+        rebuild(notes, fresh)
+
+
 def test_verify_counts_nothing_when_live_and_rebuilt_are_equal(notes: Platform, projection: Projection) -> None:
     assert verify(notes, projection) == [TableCheck("note", 200, 0), TableCheck("note_line", 600, 0)]
 
@@ -78,9 +101,12 @@ def test_tables_keep_their_indexes_and_their_readers(
         "SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants"
         " WHERE table_schema = 'read' AND table_name LIKE 'note%' ORDER BY 1, 2, 3"
     )
-    before = owner.execute(indexes).fetchall(), owner.execute(grants).fetchall()
+    storage = "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'read'::regnamespace AND relname ~ '^note'"
+    owner.execute("ALTER TABLE read.note SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1)")
+    before = [owner.execute(query).fetchall() for query in (indexes, grants, f"{storage} ORDER BY 1")]
     rebuild(notes, projection)
-    assert (owner.execute(indexes).fetchall(), owner.execute(grants).fetchall()) == before
+    assert [owner.execute(query).fetchall() for query in (indexes, grants, f"{storage} ORDER BY 1")] == before
+    assert ("note", ["fillfactor=70", "autovacuum_vacuum_scale_factor=0.1"]) in before[2]
     assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(rebuild|retired)_'").fetchone() == (0,)
 
 

@@ -1,0 +1,146 @@
+"""What a batch adds to the totals and the history of users, torrents and the whole site.
+
+Sums are held at what the store can count: a liar must not stop everybody's numbers.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from domain.base import MAX_COUNT
+from domain.tally import Tally
+from projections.peers import binary
+from runtime.db import Writer
+
+#: Temporary tables, into which changes are copied: from there one statement applies them.
+CHANGES = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_user (user_id uuid, uploaded bigint, downloaded bigint,"
+    " raw_uploaded bigint, raw_downloaded bigint, seed_time_s bigint, seeding bigint, leeching bigint,"
+    " snatched bigint) ON COMMIT DELETE ROWS",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_torrent (torrent_id uuid, uploaded bigint, downloaded bigint,"
+    " seeders bigint, leechers bigint, completed bigint) ON COMMIT DELETE ROWS",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_day (user_id uuid, day date, uploaded bigint, downloaded bigint,"
+    " seed_time_s bigint) ON COMMIT DELETE ROWS",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_hour (torrent_id uuid, hour timestamptz, seeders bigint,"
+    " leechers bigint, completed bigint, uploaded bigint, downloaded bigint) ON COMMIT DELETE ROWS",
+)
+
+
+def write(db: Writer, tally: Tally) -> None:
+    """Torrents' hours come before their totals: what they say of the swarm is counted from what it was before."""
+    _apply(db, "changed_user", [binary.user(user_id, user) for user_id, user in tally.users.items()], _USERS)
+    _apply(db, "changed_day", _days(tally), _DAYS)
+    _apply(db, "changed_hour", _hours(tally), _HOURS)
+    _apply(db, "changed_torrent", _torrents(tally), _TORRENTS)
+    _write_site(db, tally)
+
+
+def _apply(db: Writer, table: LiteralString, rows: list[bytes], statement: LiteralString) -> None:
+    if rows:
+        rows.sort()  # by their key: its index is walked from left to right
+        db.copy(f"COPY {table} FROM STDIN (FORMAT binary)", rows)
+        db.execute(statement)
+        db.execute(f"DELETE FROM {table}")  # a transaction may hold several batches
+
+
+def _days(tally: Tally) -> list[bytes]:
+    return [
+        binary.day(user_id, at_us, day)
+        for at_us, users in tally.days.items()
+        for user_id, day in users.items()
+        if day.uploaded or day.downloaded or day.seed_time_s
+    ]
+
+
+def _hours(tally: Tally) -> list[bytes]:
+    return [
+        binary.hour(torrent_id, at_us, hour)
+        for at_us, torrents in tally.hours.items()
+        for torrent_id, hour in torrents.items()
+    ]
+
+
+def _torrents(tally: Tally) -> list[bytes]:
+    return [
+        binary.torrent(torrent_id, torrent)
+        for torrent_id, torrent in tally.torrents.items()
+        if torrent.uploaded or torrent.downloaded or torrent.seeders or torrent.leechers or torrent.completed
+    ]
+
+
+_USERS: LiteralString = (
+    "INSERT INTO user_stats AS u (user_id, uploaded, downloaded, raw_uploaded, raw_downloaded, seed_time_s,"
+    " seeding, leeching, snatched) SELECT * FROM changed_user ON CONFLICT (user_id) DO UPDATE SET"
+    " uploaded = least(u.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
+    " downloaded = least(u.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
+    " raw_uploaded = least(u.raw_uploaded, 9223372036854775807 - excluded.raw_uploaded) + excluded.raw_uploaded,"
+    " raw_downloaded ="
+    " least(u.raw_downloaded, 9223372036854775807 - excluded.raw_downloaded) + excluded.raw_downloaded,"
+    " seed_time_s = u.seed_time_s + excluded.seed_time_s, seeding = u.seeding + excluded.seeding,"
+    " leeching = u.leeching + excluded.leeching, snatched = u.snatched + excluded.snatched"
+)
+_DAYS: LiteralString = (
+    "INSERT INTO user_history AS u (user_id, day, uploaded, downloaded, seed_time_s)"
+    " SELECT * FROM changed_day ON CONFLICT (user_id, day) DO UPDATE SET"
+    " uploaded = least(u.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
+    " downloaded = least(u.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
+    " seed_time_s = u.seed_time_s + excluded.seed_time_s"
+)
+#: Most hours of idle swarms change nothing: those rows are not touched.
+_HOURS: LiteralString = (
+    "MERGE INTO torrent_history h USING (SELECT c.torrent_id, c.hour,"
+    "  c.seeders + coalesce(t.seeders, 0) AS seeders, c.leechers + coalesce(t.leechers, 0) AS leechers,"
+    "  c.completed, c.uploaded, c.downloaded"
+    "  FROM changed_hour c LEFT JOIN torrent_stats t USING (torrent_id)) c"
+    " ON h.torrent_id = c.torrent_id AND h.hour = c.hour"
+    " WHEN MATCHED AND c.uploaded = 0 AND c.downloaded = 0 AND c.completed = 0"
+    "  AND c.seeders <= h.seeders AND c.leechers <= h.leechers THEN DO NOTHING"
+    " WHEN MATCHED THEN UPDATE SET"
+    "  seeders = greatest(h.seeders, c.seeders), leechers = greatest(h.leechers, c.leechers),"
+    "  completed = h.completed + c.completed,"
+    "  uploaded = least(h.uploaded, 9223372036854775807 - c.uploaded) + c.uploaded,"
+    "  downloaded = least(h.downloaded, 9223372036854775807 - c.downloaded) + c.downloaded"
+    " WHEN NOT MATCHED THEN INSERT (torrent_id, hour, seeders, leechers, completed, uploaded, downloaded)"
+    "  VALUES (c.torrent_id, c.hour, c.seeders, c.leechers, c.completed, c.uploaded, c.downloaded)"
+)
+_TORRENTS: LiteralString = (
+    "INSERT INTO torrent_stats AS t (torrent_id, uploaded, downloaded, seeders, leechers, times_completed)"
+    " SELECT * FROM changed_torrent ON CONFLICT (torrent_id) DO UPDATE SET"
+    " uploaded = least(t.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
+    " downloaded = least(t.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
+    " seeders = t.seeders + excluded.seeders, leechers = t.leechers + excluded.leechers,"
+    " times_completed = t.times_completed + excluded.times_completed"
+)
+
+
+def _write_site(db: Writer, tally: Tally) -> None:
+    for hour_us, hour in tally.site.items():
+        db.execute(
+            "INSERT INTO site_history AS h (hour, seeders, leechers, completed, uploaded, downloaded, announces)"
+            " SELECT timestamptz 'epoch' + %s * interval '1 microsecond', s.seeders + %s, s.leechers + %s, %s, %s, %s,"
+            " %s FROM (SELECT coalesce(sum(seeders), 0)::bigint AS seeders, coalesce(sum(leechers), 0)::bigint"
+            "  AS leechers FROM site_swarm) s ON CONFLICT (hour) DO UPDATE SET"
+            " seeders = greatest(h.seeders, excluded.seeders), leechers = greatest(h.leechers, excluded.leechers),"
+            " completed = h.completed + excluded.completed, announces = h.announces + excluded.announces,"
+            " uploaded = least(h.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
+            " downloaded = least(h.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded",
+            (
+                hour_us,
+                hour.seeders,
+                hour.leechers,
+                hour.completed,
+                min(hour.uploaded, MAX_COUNT),
+                min(hour.downloaded, MAX_COUNT),
+                hour.announces,
+            ),
+        )
+    change_swarm(db, tally.swarm.seeders, tally.swarm.leechers)
+
+
+def change_swarm(db: Writer, seeders: int, leechers: int) -> None:
+    """So many clients more, or fewer, in all swarms together."""
+    db.execute(
+        "INSERT INTO site_swarm AS s (one, seeders, leechers) VALUES (true, %s, %s) ON CONFLICT (one) DO UPDATE SET"
+        " seeders = s.seeders + excluded.seeders, leechers = s.leechers + excluded.leechers",
+        (seeders, leechers),
+    )

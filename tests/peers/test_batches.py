@@ -1,0 +1,167 @@
+"""What the journal adds up to does not depend on how its announces came together: every split gives equal tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import domain
+from domain.announces import Announce, Event
+from domain.torrents import Torrent
+from projections.peers import journal, peers
+from runtime import follow
+from runtime.platform import Platform
+from runtime.rebuild import verify
+from runtime.store import new_id
+from tests.conftest import MakePlatform
+from tests.given import NOON, Given, event, projected, rows_of
+from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, ShippingEdge, announce, swarm
+
+pytestmark = pytest.mark.engine
+
+STARTED, COMPLETED, STOPPED, EXPIRED = Event.STARTED, Event.COMPLETED, Event.STOPPED, Event.EXPIRED
+
+
+@pytest.fixture
+def site(make_platform: MakePlatform) -> Platform:
+    return make_platform(domain.EVENTS, (peers,))
+
+
+#: user, torrent, client, seconds since the last one, growth of both counters, left, event, address, edge, what follows
+_STEP = st.tuples(
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.sampled_from((0, 1, 600, 3000, 6000, 90_000, -400)),
+    st.sampled_from((0, 1, 700, -50, 10**13)),
+    st.sampled_from((0, 1, 90)),
+    st.sampled_from((0, 0, 50)),
+    st.sampled_from((*[Event.REGULAR] * 4, STARTED, COMPLETED, STOPPED, EXPIRED)),
+    st.sampled_from((IPV4, IPV6)),
+    st.integers(0, 1),
+    st.sampled_from(("more", "more", "segment", "fact", "promotion", "deletion")),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(_STEP, min_size=1, max_size=30),
+    facts_at_once=st.sampled_from((1, 2, 3, 500)),
+    announces_at_once=st.sampled_from((1, 2, 5, 40_000)),
+)
+def test_every_split_gives_the_same_rows(
+    site: Platform, steps: list[Any], facts_at_once: int, announces_at_once: int
+) -> None:
+    """Live as drawn here, and made anew from all that was shipped so far with everything at once."""
+    _ship(site, steps)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(follow, "BATCH", facts_at_once)
+        patched.setattr(journal, "ANNOUNCES_AT_ONCE", announces_at_once)
+        projected(site, peers)
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
+    _assert_histories_agree(site)
+
+
+def _ship(site: Platform, steps: list[Any]) -> None:
+    users, torrents = [new_id(), new_id()], [new_id(), new_id()]
+    edges = [ShippingEdge(site, f"edge-{new_id()}") for _ in range(2)]
+    now, counters, segments = 0, dict[Any, tuple[int, int]](), list[list[Announce]]([[]])
+    for user, torrent, client, wait, up, down, left, kind, address, edge, then in steps:
+        now = max(0, now + wait)
+        before = counters.get((user, torrent, client), (100, 100))
+        counters[user, torrent, client] = max(0, before[0] + up), before[1] + down
+        counted = dict(zip(("up", "down"), counters[user, torrent, client], strict=True))
+        said: dict[str, Any] = {"user": users[user], "torrent": torrents[torrent], "client": client, **counted}
+        segments[-1].append(announce(now, kind, **said, left=left, address=address))
+        if then == "segment":
+            segments.append([])
+        elif then != "more":
+            edges[edge].ship(*filter(None, segments))
+            segments = [[]]
+        if then == "promotion":
+            until = NOON + timedelta(seconds=now + 5000)
+            Given(site).facts(event(Torrent.FreeleechGranted, new_id(), 2, until=until))
+        elif then == "deletion" and torrents[1] not in _deleted(site):
+            Given(site).facts(event(Torrent.Deleted, torrents[1], 2, reason="dupe"))
+    if any(segments):
+        edges[0].ship(*filter(None, segments))
+
+
+def _deleted(site: Platform) -> set[Any]:
+    rows = rows_of(
+        site, "SELECT stream_id FROM es.event e JOIN es.event_type t ON t.id = e.type WHERE t.name = 'torrent.deleted'"
+    )
+    return {stream_id for (stream_id,) in rows}
+
+
+def _assert_histories_agree(site: Platform) -> None:
+    """Sums over hours and days are the totals; the site's hours are those of its torrents."""
+    for totals, parts in (
+        ("SELECT user_id, uploaded, downloaded, seed_time_s FROM read.user_stats"
+         " WHERE uploaded > 0 OR downloaded > 0 OR seed_time_s > 0",
+         "SELECT user_id, sum(uploaded), sum(downloaded), sum(seed_time_s) FROM read.user_history"
+         " GROUP BY 1 HAVING sum(uploaded) > 0 OR sum(downloaded) > 0 OR sum(seed_time_s) > 0"),
+        ("SELECT torrent_id, times_completed, uploaded, downloaded FROM read.torrent_stats"
+         " WHERE times_completed > 0 OR uploaded > 0 OR downloaded > 0",
+         "SELECT torrent_id, sum(completed), sum(uploaded), sum(downloaded) FROM read.torrent_history"
+         " GROUP BY 1 HAVING sum(completed) > 0 OR sum(uploaded) > 0 OR sum(downloaded) > 0"),
+        ("SELECT hour, completed, uploaded, downloaded FROM read.site_history",
+         "SELECT hour, sum(completed), sum(uploaded), sum(downloaded) FROM read.torrent_history GROUP BY 1"),
+        ("SELECT seeders, leechers FROM read.site_swarm",
+         "SELECT coalesce(sum(seeders), 0), coalesce(sum(leechers), 0) FROM read.torrent_stats"
+         " HAVING EXISTS (SELECT FROM read.site_swarm)"),
+    ):  # fmt: skip
+        assert sorted(rows_of(site, totals)) == sorted(rows_of(site, parts))
+
+
+def test_an_hours_swarm_is_its_largest_and_every_hour_has_its_own(site: Platform) -> None:
+    edge = ShippingEdge(site)
+    edge.ship([announce(n, STARTED, user=u, left=left) for n, (u, left) in enumerate(((ADA, 0), (GRACE, 9)))])
+    edge.ship([announce(60, STOPPED, user=ADA), announce(70, COMPLETED, user=GRACE, down=9)])
+    edge.ship([announce(4000, user=GRACE, up=5, down=9), announce(4000, STARTED, torrent=ALBUM)])
+    projected(site, peers)
+    hours = rows_of(
+        site,
+        "SELECT torrent_id, hour - %s, seeders, leechers, completed, uploaded, downloaded FROM read.torrent_history"
+        " ORDER BY hour, torrent_id DESC",
+        [NOON],
+    )
+    assert hours == [
+        (FILM, timedelta(0), 1, 1, 1, 0, 9),
+        (FILM, timedelta(hours=1), 1, 0, 0, 5, 0),
+        (ALBUM, timedelta(hours=1), 1, 0, 0, 0, 0),
+    ]
+    site_hours = "SELECT seeders, leechers, completed, announces FROM read.site_history ORDER BY hour"
+    assert rows_of(site, site_hours) == [(1, 1, 1, 4), (2, 0, 0, 2)]
+
+
+def test_addresses_of_before_a_stop_do_not_come_back(site: Platform) -> None:
+    """Two families before; one after the return, in the batch of the stop or in the next one."""
+    for user, batches in ((ADA, [[2, 3]]), (GRACE, [[2], [3]])):
+        edge = ShippingEdge(site, f"edge-{user}")
+        told = {0: (STARTED, IPV4), 1: (Event.REGULAR, IPV6), 2: (STOPPED, IPV4), 3: (STARTED, IPV6)}
+        for batch in ([0, 1], *batches):
+            edge.ship([announce(n, told[n][0], user=user, address=told[n][1]) for n in batch])
+            projected(site, peers)
+    assert rows_of(site, "SELECT ipv4, port4, ipv6, port6 FROM read.peer") == [(None, None, IPV6, 6881)] * 2
+    assert swarm(site, FILM) == (2, 0, 0)
+
+
+def test_two_edges_in_one_batch_are_explained_by_their_own_places(site: Platform) -> None:
+    first, second = ShippingEdge(site, "edge-1"), ShippingEdge(site, "the-other-edge")
+    first.ship([announce(0, STARTED), announce(0, STARTED, user=GRACE)])
+    second.ship([announce(10, user=GRACE, up=2)], [announce(20, up=3)])
+    first.ship([announce(30, up=7)])
+    projected(site, peers)
+    places = rows_of(
+        site, "SELECT edge_id, seq, n, raw_uploaded, user_id FROM read.transfer WHERE raw_uploaded > 0 ORDER BY at"
+    )
+    assert places == [("the-other-edge", 1, 0, 2, GRACE), ("the-other-edge", 2, 0, 3, ADA), ("edge-1", 2, 0, 4, ADA)]
+    assert rows_of(site, "SELECT edge_id, seq FROM read.projected_segment ORDER BY 1") == [
+        ("edge-1", 2),
+        ("the-other-edge", 2),
+    ]

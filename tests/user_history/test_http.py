@@ -1,0 +1,60 @@
+"""A user's days over the API: credited by the time of the announces, for the user and for staff."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.announces import Event
+from runtime.store import new_id
+from tests.in_process import TestClient
+from tests.members import Client, Member
+from tests.peers.edges import ALBUM, FILM, ShippingEdge, announce
+
+pytestmark = pytest.mark.engine
+
+DAY_S = 86_400
+AROUND = {"from": "2031-01-01T00:00:00Z", "to": "2031-01-09T00:00:00Z"}
+
+
+@pytest.fixture
+def two(client: Client) -> tuple[Member, Member]:
+    """Ada seeds two torrents around midnight and returns days later; Grace leeches once."""
+    ada, grace = client.members.join("ada"), client.members.join("grace")
+    edge = ShippingEdge(client.platform)
+    edge.ship([announce(0, Event.STARTED, user=ada.id, torrent=t) for t in (FILM, ALBUM)])
+    edge.ship(
+        [announce(42_000 + n, user=ada.id, torrent=t, up=10**n) for n, t in enumerate((FILM, ALBUM))],
+        [announce(43_500, user=ada.id, torrent=FILM, up=1001), announce(50, Event.STARTED, user=grace.id, left=70)],
+        [announce(100, user=grace.id, up=4, down=60, left=10), announce(5 * DAY_S, user=ada.id, torrent=FILM, up=2001)],
+    )
+    return ada, grace
+
+
+def test_each_day_has_what_was_credited_and_seeded_on_it(client: Client, two: tuple[Member, Member]) -> None:
+    ada, grace = two
+    assert client.get(ada, f"/users/{ada.id}/history", **AROUND).json() == {
+        "items": [
+            {"day": "2031-01-01", "uploaded": 11, "downloaded": 0, "seed_time_s": 0},
+            {"day": "2031-01-02", "uploaded": 1000, "downloaded": 0, "seed_time_s": 1500},
+            {"day": "2031-01-06", "uploaded": 1000, "downloaded": 0, "seed_time_s": 0},
+        ]
+    }
+    assert client.get(grace, f"/users/{grace.id}/history", **AROUND).json() == {
+        "items": [{"day": "2031-01-01", "uploaded": 4, "downloaded": 60, "seed_time_s": 0}]
+    }
+    one_day = client.get(
+        ada, f"/users/{ada.id}/history", **{"from": "2031-01-02T23:00:00Z", "to": "2031-01-05T09:00:00Z"}
+    )
+    assert [day["day"] for day in one_day.json()["items"]] == ["2031-01-02"]
+
+
+def test_days_are_for_the_user_and_staff(client: Client, two: tuple[Member, Member], api: TestClient) -> None:
+    ada, grace = two
+    staff = client.members.join("linus", "moderator")
+    path = f"/users/{ada.id}/history"
+    assert len(client.get(staff, path, **AROUND).json()["items"]) == 3
+    assert client.get(grace, path).status_code == 403
+    assert api.get(f"/api/v1{path}").status_code == 401
+    assert client.get(staff, f"/users/{new_id()}/history").status_code == 404
+    backwards = client.get(staff, path, **{"from": AROUND["to"], "to": AROUND["from"]})
+    assert (backwards.status_code, backwards.json()["code"]) == (422, "bad_period")
