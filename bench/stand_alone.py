@@ -33,7 +33,11 @@ SIX_EVERY = 5
 #: No announce of a benchmark comes before its time, and nobody is expired in it.
 SETTINGS = {
     "announces_per_minute_by_key": 0,
-    "announces_per_minute_by_address": 0,"min_interval_s": 60, "peer_ttl_s": 100_000, "host": "127.0.0.1,::1"}
+    "announces_per_minute_by_address": 0,
+    "min_interval_s": 60,
+    "peer_ttl_s": 100_000,
+    "host": "127.0.0.1,::1",
+}
 
 
 class StandAlone:

@@ -89,7 +89,7 @@ class Tracker:
         if left > torrent.size > 0:  # Transmission says 2^63-1 while it has no metadata
             left = torrent.size
         swarm, user_id = self.swarms.swarm(torrent.id), user.id
-        ago, hidden = self.swarms.announce(swarm, user_id, peer_id, event, left, address, port, now_s)
+        ago, hidden, dual = self.swarms.announce(swarm, user_id, peer_id, event, left, address, port, now_s)
         if self.latest is not None:
             self.latest.note(torrent.id + user_id + peer_id, event, now_us)
         wanted = self._numwant if numwant < 0 else min(numwant, self._numwant_max)
@@ -101,9 +101,9 @@ class Tracker:
         six, size = len(address) == 16, len(address)
         peers: bytes | list[Peer]
         if compact:
-            peers, peers6 = self._compact(swarm, user_id, peer_id, wanted, left == 0, six=six)
+            peers, peers6 = self._compact(swarm, user_id, wanted, left == 0, six=six, dual=dual)
         else:
-            peers, peers6 = self._long(swarm, user_id, peer_id, wanted, left == 0, six=six), None
+            peers, peers6 = self._long(swarm, user_id, wanted, left == 0, six=six, dual=dual), None
             if no_peer_id:
                 peers = [peer._replace(peer_id=b"") for peer in peers]
         reply = Reply(
@@ -146,7 +146,7 @@ class Tracker:
         return torrent, user
 
     def _compact(
-        self, swarm: Swarm, user_id: bytes, peer_id: bytes, wanted: int, seeder: bool, *, six: bool
+        self, swarm: Swarm, user_id: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool
     ) -> tuple[bytes, bytes | None]:
         """`peers` and `peers6`; a client that has announced over IPv4 only is told of no IPv6 peers."""
         draw = self.swarms.draw
@@ -154,18 +154,13 @@ class Tracker:
             peers6 = draw(swarm, user_id, wanted, six=True, seeder=seeder)
             return draw(swarm, user_id, wanted - len(peers6) // 18, six=False, seeder=seeder), peers6
         peers = draw(swarm, user_id, wanted, six=False, seeder=seeder)
-        if not swarm.has_six or not self.swarms.has_six(swarm, user_id, peer_id):
-            return peers, None
-        return peers, draw(swarm, user_id, wanted - len(peers) // 6, six=True, seeder=seeder)
+        return peers, draw(swarm, user_id, wanted - len(peers) // 6, six=True, seeder=seeder) if dual else None
 
-    def _long(
-        self, swarm: Swarm, user_id: bytes, peer_id: bytes, wanted: int, seeder: bool, *, six: bool
-    ) -> list[Peer]:
+    def _long(self, swarm: Swarm, user_id: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool) -> list[Peer]:
         """The peers of `_compact` as a list: of the client's own family first."""
-        draw = self.swarms.draw_peers
-        peers = draw(swarm, user_id, wanted, six=six, seeder=seeder)
-        if six or self.swarms.has_six(swarm, user_id, peer_id):
-            peers += draw(swarm, user_id, wanted - len(peers), six=not six, seeder=seeder)
+        peers = self.swarms.draw_peers(swarm, user_id, wanted, six=six, seeder=seeder)
+        if six or dual:
+            peers += self.swarms.draw_peers(swarm, user_id, wanted - len(peers), six=not six, seeder=seeder)
         return peers
 
     def scrape(self, hashes: Sequence[bytes], key: bytes) -> dict[bytes, Counts]:

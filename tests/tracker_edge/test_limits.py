@@ -90,7 +90,7 @@ def test_a_restarted_client_takes_its_place_over() -> None:
     place = Place()
     swarm = place.swarms.swarm(FILMS[0])
     for number in range(10):
-        _, hidden = place.swarms.announce(swarm, ANN, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000)
+        _, hidden, _ = place.swarms.announce(swarm, ANN, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000)
         assert hidden == 0
     assert place.shown() == [7]
     assert place.swarms.counts(FILMS[0]).incomplete == 10

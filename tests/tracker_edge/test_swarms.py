@@ -37,7 +37,7 @@ def come(
     port: int = 6881, now: int = 1000, torrent: bytes = FILM,
 ) -> int | None:  # fmt: skip
     swarm = swarms.swarm(torrent)
-    ago, hidden = swarms.announce(swarm, user, peer(number), event, left, address or v4(number), port, now)
+    ago, hidden, _ = swarms.announce(swarm, user, peer(number), event, left, address or v4(number), port, now)
     assert not hidden
     return ago
 

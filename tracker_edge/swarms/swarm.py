@@ -48,11 +48,6 @@ class Swarm:
     def counts(self) -> Counts:
         return Counts(self.seeders, self.completed, self.leechers, self.leechers - self.paused)
 
-    @property
-    def has_six(self) -> bool:
-        """Whether an IPv6 address was ever listed."""
-        return self.seed6 is not None or self.leech6 is not None
-
     def count(self, flags: int, by: int) -> None:
         """One peer of these flags more or less."""
         if flags & SEEDER:

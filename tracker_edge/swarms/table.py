@@ -20,7 +20,7 @@ from tracker_edge.swarms.swarm import ELSEWHERE, HIDDEN, PAUSED, SEEDER, TOO_MAN
 
 _UNLISTED: Final = 0xFFFFFFFF
 _NOTHING: Final = Counts(0, 0, 0, 0)
-_GONE: Final = (None, 0)
+_GONE: Final = (None, 0, False)
 
 
 class Gone(NamedTuple):
@@ -105,9 +105,9 @@ class Swarms:
         now_s: int,
         *,
         elsewhere: bool = False,
-    ) -> tuple[int | None, int]:
+    ) -> tuple[int | None, int, bool]:
         """Applies one announce; returns how long ago the peer announced over this family (None for the first time),
-        and why it is hidden from others: a flag of `HIDDEN`, or 0.
+        why it is hidden from others (a flag of `HIDDEN`, or 0), and whether it has announced over IPv6.
 
         `elsewhere` marks what another edge heard: see `expire`.
         """
@@ -135,14 +135,16 @@ class Swarms:
         hidden = self._flags[slot] & HIDDEN
         if not hidden:
             self._list(slot, swarm, user, six, flags & SEEDER, address, port)
-        return now_s - before if before else None, hidden
+        return now_s - before if before else None, hidden, self._seen[1][slot] != 0
 
     def draw(self, swarm: Swarm, user_id: bytes, count: int, *, six: bool, seeder: bool) -> bytes:
         """Compact addresses of at most `count` peers: seeders first, and none of them for a seeder."""
+        if count <= 0:
+            return b""
         seeds, leeches = (swarm.seed6, swarm.leech6) if six else (swarm.seed4, swarm.leech4)
         user = self._users.get(user_id) or self._welcome(user_id)
         if seeder or seeds is None:
-            return leeches.draw(count, user, self._random) if leeches is not None and count > 0 else b""
+            return leeches.draw(count, user, self._random) if leeches is not None else b""
         found = seeds.draw(count, user, self._random)
         more = count - len(found) // seeds.stride
         if more > 0 and leeches is not None:
@@ -159,11 +161,6 @@ class Swarms:
                 entry = roster.entry(self._listed[six][slot])
                 found.append(Peer(self._key(slot)[8:], entry[:-2], int.from_bytes(entry[-2:], "big")))
         return found
-
-    def has_six(self, swarm: Swarm, user_id: bytes, peer_id: bytes) -> bool:
-        """Whether the peer has announced over IPv6."""
-        slot = self._index.get(swarm.key + (self._users.get(user_id) or self._welcome(user_id)) + peer_id)
-        return slot is not None and self._seen[1][slot] != 0
 
     def last_seen(self, swarm: Swarm, user_id: bytes, peer_id: bytes) -> Seen | None:
         """What is known of a peer; None when it is not in the swarm."""
