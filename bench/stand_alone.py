@@ -25,6 +25,7 @@ from runtime.children import spawn
 from runtime.journal import GENESIS, AlreadyRecorded, Segment
 from runtime.settings import Edge as EdgeSettings
 from tracker_edge.access import Changes
+from tracker_edge.process import keep_what_is_there
 from tracker_edge.server import Edge, Sources
 from tracker_edge.swarms import Swarms
 
@@ -192,6 +193,7 @@ async def serve(options: argparse.Namespace) -> None:
     fill(edge.swarms, catalogue, options.peers, int(time.monotonic()) + 1_000_000)
     filled = resident() - before
     await edge.start()
+    keep_what_is_there()
     ready = options.folder / f"edge-{options.number}.ready"
     ready.with_suffix(".part").write_text(f"{filled / max(1, options.peers):.1f}")
     os.replace(ready.with_suffix(".part"), ready)

@@ -50,6 +50,7 @@ SNAPSHOT_AT_END_S = 2.0
 #: The sweep looks at every peer once in so many seconds.
 SWEEP_S = 60
 MIN_SWEEP = 1000
+SWEEP_AT_ONCE = 1000
 NOTE_EVERY_S = 10
 #: Peers that are removed between two turns of the event loop.
 EVICT_AT_ONCE = 1000
@@ -326,9 +327,7 @@ class Edge:
             now_s, thread_s = time.monotonic(), time.thread_time()
             self.tracker.load.measured((thread_s - worked_s) / (now_s - began_s), self.journal.waiting_s)
             began_s, worked_s = now_s, thread_s
-            limit = max(MIN_SWEEP, len(swarms) // SWEEP_S)
-            for gone in swarms.expire(server.now_s - self.settings.peer_ttl_s, limit, others_s=OTHERS_GRACE_S):
-                self._expired(gone)
+            await self._sweep(max(MIN_SWEEP, len(swarms) // SWEEP_S))
             if self.tracker.latest is not None and server.now_s % EXACT_S == 0:
                 self.tracker.latest.rotate(server.now_us())
             self._publish()
@@ -339,6 +338,14 @@ class Edge:
                 peers=len(swarms),
                 swarms=swarms.torrents,
             )
+
+    async def _sweep(self, slots: int) -> None:
+        """Expires among the next so many slots, some at a time."""
+        for _ in range(0, slots, SWEEP_AT_ONCE):
+            before_s = self.server.now_s - self.settings.peer_ttl_s
+            for gone in self.swarms.expire(before_s, SWEEP_AT_ONCE, others_s=OTHERS_GRACE_S):
+                self._expired(gone)
+            await asyncio.sleep(0)
 
     def _publish(self) -> None:
         self.tally.publish()

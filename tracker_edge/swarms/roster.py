@@ -22,25 +22,24 @@ def user_number(key: bytes) -> int:
 
 
 class Roster:
-    """Columns by position: address and port as on the wire, user, slot. Removal moves the last entry into the hole."""
+    """Two columns by position: address and port as on the wire, user and slot. Removal moves the last entry into the
+    hole."""
 
-    __slots__ = ("addresses", "slots", "stride", "users")
+    __slots__ = ("addresses", "owners", "stride")
 
     def __init__(self, stride: int) -> None:
         self.stride = stride  # 6 or 18 bytes (BEP 23, BEP 7)
         self.addresses = bytearray()
-        self.users = bytearray()  # 4 bytes each
-        self.slots = bytearray()  # 4 bytes each
+        self.owners = bytearray()  # 4 bytes each of user and slot
 
     def __len__(self) -> int:
-        return len(self.users) >> 2
+        return len(self.owners) >> 3
 
     def add(self, entry: bytes, user: bytes, slot: int) -> int:
         """Appends; returns the position."""
-        position = len(self.users) >> 2
+        position = len(self.owners) >> 3
         self.addresses += entry
-        self.users += user
-        self.slots += slot.to_bytes(4, "big")
+        self.owners += user + slot.to_bytes(4, "big")
         return position
 
     def entry(self, position: int) -> bytes:
@@ -51,19 +50,18 @@ class Roster:
         return self.addresses.startswith(entry, position * self.stride)
 
     def slot(self, position: int) -> int:
-        return int.from_bytes(self.slots[position * 4 : position * 4 + 4], "big")
+        return int.from_bytes(self.owners[position * 8 + 4 : position * 8 + 8], "big")
 
     def replace(self, position: int, entry: bytes) -> None:
         self.addresses[position * self.stride : (position + 1) * self.stride] = entry
 
     def remove(self, position: int) -> int:
         """Takes the entry out; returns the slot that has moved to its position (its own, when it was the last)."""
-        for column, width in ((self.addresses, self.stride), (self.users, 4), (self.slots, 4)):
+        for column, width in ((self.addresses, self.stride), (self.owners, 8)):
             last = column[-width:]
             column[position * width : (position + 1) * width] = last
             del column[-width:]
-            moved = int.from_bytes(last, "big")
-        return moved
+        return int.from_bytes(last[4:], "big")
 
     def draw(self, count: int, user: bytes, random: Callable[[], float]) -> bytes:
         """The entries of at most `count` random peers that are not the user's."""
@@ -83,7 +81,7 @@ class Roster:
 
     def _others(self, wanted: int, user: bytes, random: Callable[[], float]) -> list[tuple[int, int]]:
         """Runs of `wanted` positions, less the user's: two at random places, so that neighbours are not for life."""
-        total = len(self.users) >> 2
+        total = len(self.owners) >> 3
         if total <= wanted:
             return self._without(user, 0, total)
         half = wanted >> 1
@@ -99,15 +97,15 @@ class Roster:
 
     def _without(self, user: bytes, start: int, end: int) -> list[tuple[int, int]]:
         """The positions from `start` to `end` in runs that leave the user's out, each of which ends one."""
-        users, last = self.users, end << 2
+        owners, last = self.owners, end << 3
         runs = []
-        found = users.find(user, start << 2, last)
+        found = owners.find(user, start << 3, last)
         while found >= 0:
-            if found & 3:
-                found = users.find(user, found + 1, last)
+            if found & 7:
+                found = owners.find(user, found + 1, last)
                 continue
-            runs.append((start, found >> 2))
-            start = (found >> 2) + 1
-            found = users.find(user, found + 4, last)
+            runs.append((start, found >> 3))
+            start = (found >> 3) + 1
+            found = owners.find(user, found + 8, last)
         runs.append((start, end))
         return runs
