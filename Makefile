@@ -39,6 +39,7 @@ campaigns: $(STAMP)
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
 	$(BIN)/python -m tests.campaigns.kills
 	$(BIN)/python -m tests.campaigns.outage
+	$(BIN)/python -m tests.campaigns.real_clients
 
 lock: $(STAMP)
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.figures import alternate, show
@@ -29,7 +31,7 @@ def main() -> None:
             return last[name].per_second
 
         names = {"empty answer": options.connections, "query": options.connections, "command": options.connections}
-        figures = alternate(options.rounds, {n: lambda n=n, c=c: measure(n, c) for n, c in names.items()})
+        figures = alternate(options.rounds, {n: partial(measure, n, c) for n, c in names.items()})
         figures |= alternate(options.rounds, {"command, 1 connection": lambda: measure("command, 1 connection", 1)})
     show("API, one process, fsync on", figures, "empty answer", "answers/s")
     for name, outcome in last.items():
@@ -37,7 +39,7 @@ def main() -> None:
         print(f"{name}: {times} ms, {outcome.refused} refused")
 
 
-def _requests(site: Site, sysop: Api, members: list[str]) -> dict[str, object]:
+def _requests(site: Site, sysop: Api, members: list[str]) -> dict[str, Callable[[int], bytes]]:
     host = f"Host: 127.0.0.1:{site.http_port}\r\nAuthorization: {sysop.http.headers['Authorization']}\r\n"
     body = json.dumps({"points": 1, "reason": "bench"})
     tail = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
