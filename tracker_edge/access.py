@@ -186,11 +186,11 @@ class Access:
         self.position = changes.position
         if changes.rules is not None:
             self._apply_rules(changes.rules)
-        return Leaving(
-            [user.id for user in changes.users if not user.enabled],
-            [user.id for user in changes.users if user.enabled and not user.can_leech],
-            [torrent.id for torrent in changes.torrents if torrent.state != APPROVED],
-        )
+        return _leaving(changes.users, changes.torrents)
+
+    def leaving(self) -> Leaving:
+        """Everybody whose peers may not be there, for an edge that has just restored its swarms."""
+        return _leaving(self._user_by_id.values(), self._torrent_by_id.values())
 
     def _apply_rules(self, rules: Rules) -> None:
         self.refused_ports, self.peers_per_torrent = rules.refused_ports, rules.peers_per_torrent
@@ -201,6 +201,15 @@ class Access:
         holder = self._torrents.get(info_hash)
         if holder is None or holder.state == "deleted" or torrent.state != "deleted":
             self._torrents[info_hash] = torrent
+
+
+def _leaving(users: Iterable[User], torrents: Iterable[Torrent]) -> Leaving:
+    users = list(users)
+    return Leaving(
+        [user.id for user in users if not user.enabled],
+        [user.id for user in users if user.enabled and not user.can_leech],
+        [torrent.id for torrent in torrents if torrent.state != APPROVED],
+    )
 
 
 def changes(

@@ -20,7 +20,7 @@ from runtime.journal import Fenced
 from runtime.settings import Edge as EdgeSettings
 from runtime.settings import SettingsError
 from tracker_edge import abandoned, restore, snapshot
-from tracker_edge.access import Access, Changes
+from tracker_edge.access import Access, Changes, Leaving
 from tracker_edge.announce import Tracker, expired_row
 from tracker_edge.connection_ids import ConnectionIds
 from tracker_edge.flood import Flood
@@ -77,6 +77,8 @@ class Edge:
         self._sources = sources
         self._now_us = now_us
         self._has_access = asyncio.Event()
+        self._follower: Following | None = None
+        self._restored = False
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
         self._listeners: list[socket.socket] = []
@@ -87,24 +89,46 @@ class Edge:
         self._writing: int | None = None  # the process that writes a snapshot
 
     async def start(self) -> None:
-        """Takes the journal, restores the swarms, loads the access snapshot, listens, in this order.
+        """Binds, loads the access snapshot, takes the journal, restores the swarms, listens, in this order.
 
         Raises `SettingsError` (a port is taken, another process has the edge's id), `JournalDamaged`, OSError,
-        psycopg.Error.
+        psycopg.Error; after the last one it may be called again.
         """
-        settings = self.settings
-        if not self._listeners:
-            shared = settings.processes > 1
-            self._listeners = await bound(settings.host, settings.http_port, shared=shared)
-            try:
-                kind = socket.SOCK_DGRAM
-                self._datagram_sockets = await bound(settings.host, settings.udp_port, kind, shared=shared)
-            except SettingsError:
-                while self._listeners:
-                    self._listeners.pop().close()
-                raise
+        await self._bind()
+        await self._follow_access()
         replayed: list[Announce] = []
         first_seq, previous = await asyncio.to_thread(self._restore, replayed.append)
+        self._assemble(first_seq, previous)
+        self._restore_swarms(replayed)
+        self._tasks += [asyncio.create_task(work) for work in self._work()]
+        self._evict_leaving(self.access.leaving())
+        self._neighbours = Neighbours(self.settings, self._sources, self.tracker, self.journal, self.server)
+        self._neighbours.follow(asyncio.get_running_loop(), self._spawn)
+        await self._listen()
+
+    async def _bind(self) -> None:
+        if self._listeners:
+            return
+        settings = self.settings
+        shared = settings.processes > 1
+        self._listeners = await bound(settings.host, settings.http_port, shared=shared)
+        try:
+            self._datagram_sockets = await bound(settings.host, settings.udp_port, socket.SOCK_DGRAM, shared=shared)
+        except SettingsError:
+            while self._listeners:
+                self._listeners.pop().close()
+            raise
+
+    async def _follow_access(self) -> None:
+        """Waits for the first snapshot: without one nobody would be known, and limits are those of its users."""
+        if self._follower is None:
+            loop = asyncio.get_running_loop()
+            self._follower = self._sources.follow(lambda changes: _call_in(loop, self._take, changes))
+            self._follower.start()
+        await self._has_access.wait()
+
+    def _assemble(self, first_seq: int, previous: bytes) -> None:
+        settings = self.settings
         hold = settings.acknowledge == "store"
         try:
             self.journal = Journal(self._directory, first_seq, hold=hold, on_failure=self._journal_failed)
@@ -112,6 +136,10 @@ class Edge:
             for listener in (*self._listeners, *self._datagram_sockets):
                 listener.close()
             raise SettingsError(f"APP__EDGE__ID: another process runs as {settings.id}") from None
+        interval_s = settings.ship_interval_ms / 1000
+        self.shipper = Shipper(
+            self.journal, settings.id, self._sources.ship, previous, interval_s=interval_s, at_once=hold
+        )
         self.tracker = Tracker(
             self.access,
             self.swarms,
@@ -129,6 +157,9 @@ class Edge:
             proxy_protocol=settings.proxy_protocol,
             now_us=self._now_us,
         )
+
+    def _restore_swarms(self, replayed: Iterable[Announce]) -> None:
+        """The snapshot, what the store has after it, and what the last run left in the journal."""
         if self._snapshot is not None:
             snapshot.load(self.swarms, self._snapshot, self.server.now_s, self._floor_s())
         self._replay(replayed)
@@ -137,21 +168,10 @@ class Edge:
         self.server.continue_after(max([self._sources.newest_us(), *(one.received_at_us for one in left_over)]))
         for torrent_id, times in self._uncounted.items():
             self.swarms.swarm(torrent_id).completed = times
+        self._restored = True
+
+    async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._follower = self._sources.follow(lambda changes: _call_in(loop, self._take, changes))
-        self._follower.start()
-        await self._has_access.wait()
-        self.shipper = Shipper(
-            self.journal,
-            settings.id,
-            self._sources.ship,
-            previous,
-            interval_s=settings.ship_interval_ms / 1000,
-            at_once=hold,
-        )
-        self._tasks = [asyncio.create_task(work) for work in self._work()]
-        self._neighbours = Neighbours(settings, self._sources, self.tracker, self.journal, self.server)
-        self._neighbours.follow(loop, self._spawn)
         for listener in self._listeners:
             self._servers.append(await loop.create_server(self.server.connection, sock=listener, backlog=BACKLOG))
         self._hear_datagrams()
@@ -195,7 +215,8 @@ class Edge:
                 connection.transport.close()
         for connection in list(self.server.connections):
             connection.abandon()
-        self._follower.stop()
+        if self._follower is not None:
+            self._follower.stop()
         await self._neighbours.stop()
         tasks = list(self._tasks)
         for task in tasks:
@@ -266,6 +287,10 @@ class Edge:
     def _take(self, changes: Changes) -> None:
         leaving = self.access.apply(changes)
         self._has_access.set()
+        if self._restored:  # until then there is nobody to send away, and then everybody is looked at
+            self._evict_leaving(leaving)
+
+    def _evict_leaving(self, leaving: Leaving) -> None:
         if leaving.users or leaving.torrents:
             self._spawn(self._evict(self.swarms.evict(leaving.users, leaving.torrents)))
         if leaving.leechers:
