@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from random import Random
 
 from hypothesis import settings as hypothesis_settings
@@ -9,7 +11,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from domain.announces import Event
-from tests.tracker_edge.edges import peer
+from tests.tracker_edge import edges
+from tests.tracker_edge.edges import (
+    BOOK,
+    FILM,
+    HASH,
+    SECRET,
+    MemoryStore,
+    Table,
+    get,
+    peer,
+    running,
+    target,
+    torrent,
+    user,
+)
+from tracker_edge.access import changes
 from tracker_edge.flood import WINDOW_S, Flood
 from tracker_edge.load import MAX_INTERVAL_S, MAX_WAIT_S, STRETCH, Load
 from tracker_edge.swarms import NO_SLOT, TOO_MANY_PEERS, Swarms
@@ -90,7 +107,9 @@ def test_a_restarted_client_takes_its_place_over() -> None:
     place = Place()
     swarm = place.swarms.swarm(FILMS[0])
     for number in range(10):
-        _, hidden, _ = place.swarms.announce(swarm, ANN, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000)
+        _, hidden, _ = place.swarms.announce(
+            swarm, ANN, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000
+        )
         assert hidden == 0
     assert place.shown() == [7]
     assert place.swarms.counts(FILMS[0]).incomplete == 10
@@ -178,3 +197,31 @@ def test_a_disk_that_does_not_keep_up_stretches_first_and_refuses_then() -> None
     assert (load.level, load.refuses) == (2, True)
     load.measured(0.1, 0.0)
     assert (load.level, load.refuses) == (1, False)
+
+
+class OneSlotEach(Table):
+    """Access tables where everybody may download one torrent at a time."""
+
+    def start(self) -> None:
+        rows = [user(user_id)._replace(download_slots=1) for user_id in (edges.ANN, edges.BOB)]
+        self.deliver(changes(SECRET, rows, [torrent(each) for each in HASH], (-1, -1), True))
+
+
+def test_a_restart_forgets_no_limit(tmp_path: Path) -> None:
+    """Who was over a limit stays hidden, over HTTP and with the metrics' word for it."""
+    store = MemoryStore()
+
+    async def announced() -> list[bytes]:
+        async with running(tmp_path, OneSlotEach(), store, allow_private_addresses=True) as edge:
+            port = edge.ports[0]
+            for film in (FILM, BOOK):
+                own = await get(port, target(1, edges.ANN, film, event="started"))
+            assert edge.tally.limited["slots", 0] == 1
+            assert b"15:warning message" in own
+            return [await get(port, target(2, edges.BOB, film, left="0", event="started")) for film in (FILM, BOOK)]
+
+    for _ in range(2):
+        first, second = asyncio.run(announced())
+        assert b"5:peers6:" in first
+        assert b"5:peers0:" in second
+        assert b"10:incompletei1e" in second
