@@ -10,11 +10,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from domain.announces import ROW_BYTES
+from tracker_edge.journal.disk import Disk
 from tracker_edge.journal.files import HEAD, created, framed, frames, locked, opened, path_of, recover, written
 
 #: A group is written at once when it has this many bytes.
@@ -75,7 +76,7 @@ class Journal:
         except BaseException:
             os.close(self._lock)
             raise
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._disk = Disk()
         if self._size > HEAD.size:
             self.dirty.set()
         left_over = [*self._closed, self._seq] if self.dirty.is_set() else list(self._closed)
@@ -158,7 +159,7 @@ class Journal:
     async def close(self) -> None:
         """Waits for the disk, then gives the directory up."""
         await self.settled()
-        self._thread.shutdown()
+        self._disk.end()
         os.close(self._file)
         os.close(self._lock)
 
@@ -191,7 +192,7 @@ class Journal:
         self._writing_since = self._waiting_since
         self._idle.clear()
         data = framed(self._seq, b"".join(rows))
-        self._submit(self._thread.submit(written, self._file, data), lambda: self._synced(len(data), waiters), waiters)
+        self._submit(partial(written, self._file, data), lambda: self._synced(len(data), waiters), waiters)
 
     def _synced(self, size: int, waiters: list[tuple[Waiter, bytes]]) -> None:
         self._size += size
@@ -217,7 +218,7 @@ class Journal:
         self._busy = True
         self._writing_since = time.monotonic()
         self._idle.clear()
-        self._submit(self._thread.submit(created, self.directory, self._seq + 1), self._rotated, [])
+        self._submit(partial(created, self.directory, self._seq + 1), self._rotated, [])
 
     def _rotated(self) -> None:
         os.close(self._file)
@@ -241,11 +242,8 @@ class Journal:
         if not self._busy:
             self._idle.set()
 
-    def _submit(self, work: Future[None], then: Callable[[], None], waiters: list[tuple[Waiter, bytes]]) -> None:
-        loop = asyncio.get_running_loop()
-
-        def finished() -> None:
-            error = work.exception()
+    def _submit(self, work: Callable[[], None], then: Callable[[], None], waiters: list[tuple[Waiter, bytes]]) -> None:
+        def finished(error: BaseException | None) -> None:
             if error is None and self.failure is None:
                 then()
                 return
@@ -253,7 +251,7 @@ class Journal:
                 waiter.abandon()
             self.fail(error or JournalFailed("the journal has failed before"))
 
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(finished))
+        self._disk.do(work, asyncio.get_running_loop(), finished)
 
 
 def _deliver(waiters: list[tuple[Waiter, bytes]]) -> None:
