@@ -13,6 +13,7 @@ from pydantic import Field
 
 from commands.api_keys import revoked_keys
 from domain.announce_keys import announce_key
+from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.api_keys import ApiKey
 from domain.claims import Claim, personal_claim_id
 from domain.errors import Conflict, NotAllowed
@@ -214,6 +215,17 @@ def revoke_session(session_id: Id, caller: AccountOwner, store: StoreDep, now: C
         raise NoSuchThing("no such session")
     session.end("revoked")
     store.save(session, beside=lambda cursor: _end(cursor, session_id, now))
+
+
+def hold_to_ratio(store: Store, user_id: UUID, uploaded: int, downloaded: int, now: datetime) -> None:
+    """Suspend the user's right to download or give it back, as the ratio rule has it for these credited bytes; nothing
+    happens to one whom it leaves as it is."""
+    rules, user = store.find(AnnounceRules, ANNOUNCE_RULES), store.get(User, user_id)
+    group = store.get(Group, group_id(user.group))
+    ratio = NO_RATIO_RULE if rules is None else rules.ratio
+    user.hold_to_ratio(ratio, group.permissions, uploaded, downloaded, now=now)
+    if user.pending_events:
+        store.save(user)
 
 
 def must_know_password(store: Store, user_id: UUID, password: str) -> None:

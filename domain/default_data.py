@@ -14,6 +14,7 @@ from domain.categories import Category
 from domain.chat import ChatRoom
 from domain.forums import Forum
 from domain.groups import Group
+from domain.permissions import PERKS
 from domain.permissions import Permission as P
 
 _MEMBER = frozenset({P.LOGIN, P.SEED, P.LEECH, P.UPLOAD, P.POST, P.REQUESTS, P.COLLECTIONS_READ, P.TAGS_VOTE, P.REPORT})
@@ -48,7 +49,7 @@ GROUPS: tuple[tuple[str, str, int, frozenset[P]], ...] = (
     ("forum_moderator", "Forum Moderator", 820, _FORUM_MODERATOR),
     ("moderator", "Moderator", 900, _MODERATOR),
     ("administrator", "Administrator", 980, _ADMINISTRATOR),
-    ("sysop", "Sysop", 1000, frozenset(P)),
+    ("sysop", "Sysop", 1000, frozenset(P) - PERKS),
 )
 
 #: slug, name, names of subcategories by slug. The schema document names 14 of its 20; the six of games, software and

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.base import Aggregate, Created, event, natural_id
 from domain.errors import Malformed, NotAllowed
-from domain.permissions import Permission
+from domain.permissions import PERKS, Permission
 
 SLOTS_MAX = 100_000
 
@@ -29,6 +29,8 @@ class Group(Aggregate):
     TOPIC = "group"
 
     class Founded(Created):
+        """The group exists; a higher `level` stands above a lower one."""
+
         TOPIC = "group.founded"
         slug: str
         name: str
@@ -36,10 +38,14 @@ class Group(Aggregate):
         permissions: list[str]
 
     class PermissionsChanged(Aggregate.Event):
+        """All that members may do from now on."""
+
         TOPIC = "group.permissions_changed"
         permissions: list[str]
 
     class DownloadSlotsChanged(Aggregate.Event):
+        """How many torrents a member downloads at a time."""
+
         TOPIC = "group.download_slots_changed"
         download_slots: int | None  # null without a limit
 
@@ -81,8 +87,8 @@ def group_id(slug: str) -> UUID:
 
 
 def must_hold(held: frozenset[str], granted: frozenset[str]) -> None:
-    """`held` are the permissions of whoever grants; raises `PermissionNotHeld`."""
-    if not granted <= held:
+    """`held` are the permissions of whoever grants, who needs none of the `PERKS`; raises `PermissionNotHeld`."""
+    if not granted - PERKS <= held:
         raise PermissionNotHeld("you can grant only what you may do yourself")
 
 

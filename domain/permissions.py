@@ -40,3 +40,7 @@ class Permission(StrEnum):
     TRACKER_MANAGE = "tracker.manage"  # client and announce rules
     THEMES_EDIT = "themes.edit"
     SITE_MANAGE = "site.manage"
+
+
+#: What a group gets rather than what it may do: nobody needs one to give it away, and the staff does not live on them.
+PERKS = frozenset({Permission.FREELEECH, Permission.DOUBLE_UPLOAD, Permission.HIT_AND_RUN_IMMUNE})

@@ -6,9 +6,11 @@ import re
 from datetime import datetime
 from uuid import UUID
 
+from domain.announce_rules import RatioRule
 from domain.base import Aggregate, Created, Personal, event
 from domain.errors import Conflict, Malformed, NotAllowed
 from domain.factors import FREE, check_promotion
+from domain.permissions import Permission
 
 #: Members and above may log in and announce; what else they may do is their group's business.
 FIRST_GROUP = "member"
@@ -80,6 +82,8 @@ class User(Aggregate):
     TOPIC = "user"
 
     class Registered(Created):
+        """An account was made; `group` is the slug of its first group."""
+
         TOPIC = "user.registered"
         username: Personal
         email: Personal
@@ -94,6 +98,8 @@ class User(Aggregate):
         reason: str
 
     class Disabled(Aggregate.Event):
+        """The account may not come in or announce."""
+
         TOPIC = "user.disabled"
         reason: str
 
@@ -102,6 +108,8 @@ class User(Aggregate):
         reason: str
 
     class PasskeyReset(Aggregate.Event):
+        """Every announce key from before is void: keys are derived from `passkey_no`."""
+
         TOPIC = "user.passkey_reset"
         passkey_no: int
 
@@ -115,11 +123,28 @@ class User(Aggregate):
         TOPIC = "user.two_factor_disabled"
 
     class PersonalFreeleechGranted(Aggregate.Event):
+        """Nothing that the user downloads until then is charged."""
+
         TOPIC = "user.personal_freeleech_granted"
         until: datetime
 
     class PersonalFreeleechEnded(Aggregate.Event):
+        """Downloads are charged from now on, before the time was over."""
+
         TOPIC = "user.personal_freeleech_ended"
+
+    class LeechingSuspended(Aggregate.Event):
+        """By the ratio rule; the credited bytes and the share required are those of the decision."""
+
+        TOPIC = "user.leeching_suspended"
+        reason: str
+        uploaded: int
+        downloaded: int
+        required_ratio_percent: int
+
+    class LeechingRestored(Aggregate.Event):
+        TOPIC = "user.leeching_restored"
+        reason: str
 
     @classmethod
     def register(cls, user_id: UUID, username: str, email: str, group: str) -> User:
@@ -135,6 +160,7 @@ class User(Aggregate):
         self.passkey_no = 1
         self.two_factor = False
         self.free_until: datetime | None = None
+        self.leeching_suspended = False
 
     def verify_email(self) -> None:
         if self.email_verified:
@@ -184,6 +210,21 @@ class User(Aggregate):
         if self.free_until is not None and self.free_until > now:
             self._personal_freeleech_ended()
 
+    def hold_to_ratio(
+        self, rule: RatioRule, permissions: frozenset[str], uploaded: int, downloaded: int, *, now: datetime
+    ) -> None:
+        """Suspend the right to download, or give it back, as the rule has it for these credited bytes.
+
+        `permissions` are the group's. Whose downloads are not charged is exempt: that ratio says nothing about them.
+        """
+        free = Permission.FREELEECH in permissions or (self.free_until is not None and now < self.free_until)
+        broken = not free and rule.broken(uploaded, downloaded)
+        if self.leeching_suspended and not broken:
+            self._leeching_restored(_why_restored(rule, free))
+        elif not self.leeching_suspended and broken and self.enabled and Permission.LEECH in permissions:
+            reason = f"ratio below the required {rule.required_percent / 100:.2f}"
+            self._leeching_suspended(reason, uploaded, downloaded, rule.required_percent)
+
     @event(EmailVerified)
     def _email_verified(self) -> None:
         self.email_verified = True
@@ -223,6 +264,14 @@ class User(Aggregate):
     @event(PersonalFreeleechEnded)
     def _personal_freeleech_ended(self) -> None:
         self.free_until = None
+
+    @event(LeechingSuspended)
+    def _leeching_suspended(self, reason: str, uploaded: int, downloaded: int, required_ratio_percent: int) -> None:
+        self.leeching_suspended = True
+
+    @event(LeechingRestored)
+    def _leeching_restored(self, reason: str) -> None:
+        self.leeching_suspended = False
 
 
 def check_username(username: str, *, reserved: bool = False) -> None:
@@ -267,3 +316,9 @@ def must_outrank(actor_level: int, other_level: int) -> None:
     """Staff act on lower levels only; raises `AboveOwnLevel`."""
     if actor_level <= other_level:
         raise AboveOwnLevel("this needs a higher level than yours")
+
+
+def _why_restored(rule: RatioRule, free: bool) -> str:
+    if not rule.required_percent:
+        return "no ratio is required"
+    return "downloads are not charged" if free else "the ratio rule is satisfied"

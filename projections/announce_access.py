@@ -32,7 +32,7 @@ announce_access = Projection(
 
 #: What a user `u` of a group `g` may do.
 _ENABLED: LiteralString = "(u.active AND NOT u.account_banned AND g.can_seed)"
-_CAN_LEECH: LiteralString = "(g.can_leech AND NOT u.download_banned)"
+_CAN_LEECH: LiteralString = "(g.can_leech AND NOT u.download_banned AND NOT u.leeching_suspended)"
 _RIGHTS: LiteralString = f"enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, download_slots = g.download_slots"
 #: What the edge has to know of a ban: other kinds are none of its business.
 _MARKS: dict[str, LiteralString] = {BanKind.ACCOUNT: "account_banned", BanKind.DOWNLOAD: "download_banned"}
@@ -90,6 +90,16 @@ def disabled(fact: Fact[User.Disabled], db: Writer) -> None:
 def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
     db.update("UPDATE announce_user SET active = true WHERE user_id = %s", (fact.stream_id,))
     _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(User.LeechingSuspended)
+def leeching_suspended(fact: Fact[User.LeechingSuspended], db: Writer) -> None:
+    _suspend(fact, True, db)
+
+
+@announce_access.on(User.LeechingRestored)
+def leeching_restored(fact: Fact[User.LeechingRestored], db: Writer) -> None:
+    _suspend(fact, False, db)
 
 
 @announce_access.on(Ban.Imposed)
@@ -171,11 +181,21 @@ def client_rule_withdrawn(fact: Fact[ClientRule.Withdrawn], db: Writer) -> None:
 @announce_access.on(AnnounceRules.Changed)
 def announce_rules_changed(fact: Fact[AnnounceRules.Changed], db: Writer) -> None:
     db.execute(
-        "INSERT INTO announce_rules (rules_id, refused_ports, peers_per_torrent, version, changed_pos)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (rules_id) DO UPDATE SET refused_ports = excluded.refused_ports,"
-        " peers_per_torrent = excluded.peers_per_torrent, version = excluded.version,"
+        "INSERT INTO announce_rules (rules_id, refused_ports, peers_per_torrent, required_ratio_percent,"
+        " ratio_counts_from_bytes, version, changed_pos) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (rules_id) DO UPDATE SET refused_ports = excluded.refused_ports,"
+        " peers_per_torrent = excluded.peers_per_torrent, required_ratio_percent = excluded.required_ratio_percent,"
+        " ratio_counts_from_bytes = excluded.ratio_counts_from_bytes, version = excluded.version,"
         " changed_pos = excluded.changed_pos",
-        (fact.stream_id, fact.event.refused_ports, fact.event.peers_per_torrent, fact.version, fact.position),
+        (
+            fact.stream_id,
+            fact.event.refused_ports,
+            fact.event.peers_per_torrent,
+            fact.event.required_ratio_percent,
+            fact.event.ratio_counts_from_bytes,
+            fact.version,
+            fact.position,
+        ),
     )
 
 
@@ -200,6 +220,11 @@ def _apply_group_rights(fact: AnyFact, db: Writer) -> None:
         f" IS DISTINCT FROM ({_ENABLED}, {_CAN_LEECH}, g.download_slots)",
         (fact.position, fact.stream_id),
     )
+
+
+def _suspend(fact: AnyFact, suspended: bool, db: Writer) -> None:
+    db.update("UPDATE announce_user SET leeching_suspended = %s WHERE user_id = %s", (suspended, fact.stream_id))
+    _apply_rights(fact.stream_id, fact.position, db)
 
 
 def _mark(fact: AnyFact, banned: bool, db: Writer) -> None:

@@ -94,6 +94,22 @@ def freeleech_ended(fact: Fact[User.PersonalFreeleechEnded], db: Writer) -> None
     )
 
 
+@users.on(User.LeechingSuspended)
+def leeching_suspended(fact: Fact[User.LeechingSuspended], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET leeching_suspended = %s, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.reason, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.LeechingRestored)
+def leeching_restored(fact: Fact[User.LeechingRestored], db: Writer) -> None:
+    db.update(
+        "UPDATE account SET leeching_suspended = NULL, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.version, fact.position, fact.stream_id),
+    )
+
+
 @users.on(User.TwoFactorEnabled)
 def two_factor_enabled(fact: Fact[User.TwoFactorEnabled], db: Writer) -> None:
     db.update(

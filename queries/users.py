@@ -39,7 +39,8 @@ State = Literal["validating", "enabled", "disabled"]
 _DETAIL: LiteralString = """
 user_id AS id, username, group_slug AS group, state, registered_at, version,
 CASE WHEN %(private)s THEN email END AS email, CASE WHEN %(private)s THEN email_verified END AS email_verified,
-CASE WHEN %(private)s THEN two_factor END AS two_factor
+CASE WHEN %(private)s THEN two_factor END AS two_factor,
+CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended
 """
 _FOUND: LiteralString = """
 FROM account WHERE state = 'enabled'
@@ -48,7 +49,8 @@ AND (lower(username) LIKE %(prefix)s OR lower(username) OPERATOR(public.%%) %(na
 
 
 class OwnAccount(BaseModel):
-    """The caller's account. `passkey` opens every torrent; `ratio` is null before the first download."""
+    """The caller's account. `passkey` opens every torrent; `ratio` is null before the first download;
+    `leeching_suspended` says why the ratio rule lets the caller seed only, and is null while it does not."""
 
     id: UUID
     username: str
@@ -62,6 +64,7 @@ class OwnAccount(BaseModel):
     uploaded: int
     downloaded: int
     ratio: float | None
+    leeching_suspended: str | None
     bonus_points: ShownPoints
     two_factor: bool
     registered_at: datetime
@@ -69,7 +72,8 @@ class OwnAccount(BaseModel):
 
 
 class UserDetail(BaseModel):
-    """A user as others see it; `email`, `email_verified` and `two_factor` are null but for itself and senior staff."""
+    """A user as others see it; `email`, `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule
+    lets it seed only, null while it does not) are null but for itself and senior staff."""
 
     id: UUID
     username: str
@@ -79,6 +83,7 @@ class UserDetail(BaseModel):
     email: str | None
     email_verified: bool | None
     two_factor: bool | None
+    leeching_suspended: str | None
     version: int
 
 
@@ -212,7 +217,8 @@ def _own_row(db: Connection[Any], user_id: UUID) -> dict[str, Any]:
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
             "SELECT a.user_id AS id, a.username, a.email, a.email_verified, a.group_slug AS group, g.permissions,"
-            " a.state, a.passkey_no, a.two_factor, a.registered_at, a.version, coalesce(s.uploaded, 0) AS uploaded,"
+            " a.state, a.passkey_no, a.two_factor, a.leeching_suspended, a.registered_at, a.version,"
+            " coalesce(s.uploaded, 0) AS uploaded,"
             " coalesce(s.downloaded, 0) AS downloaded, coalesce(b.balance, 0) AS bonus_points"
             " FROM account a JOIN user_group g ON g.slug = a.group_slug LEFT JOIN user_stats s USING (user_id)"
             " LEFT JOIN ledger_balance b USING (user_id) WHERE a.user_id = %s",

@@ -12,10 +12,13 @@ from uuid import UUID, uuid5
 
 from commands.bans import expire_ban
 from commands.policies import POLICIES
+from commands.users import hold_to_ratio
+from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
 from queries.bans import due_bans
+from queries.ratio_watch import ratio_watched
 from runtime.api import open_platform
 from runtime.platform import Platform
 from runtime.schedule import every
@@ -33,6 +36,11 @@ EXPIRE_BANS_S = 1.0
 EXPIRED_AT_ONCE = 500
 #: Namespace of the commands that record a ban's end: one per ban, however many workers look.
 EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b03")
+#: Ratios change with every announce; who falls below the rule gets away with it for so long.
+WATCH_RATIOS_S = 30.0
+WATCHED_AT_ONCE = 500
+#: Namespace of the commands by the ratio rule: one per user and version of the account, however many workers look.
+RATIO_WATCH = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b04")
 
 
 def serve(settings: Settings) -> None:
@@ -40,7 +48,7 @@ def serve(settings: Settings) -> None:
     configure_logging(settings, "worker")
     gc.set_threshold(*GC_THRESHOLD)
     stop_metrics = serve_metrics(settings, "worker")
-    with open_platform(settings) as platform, _sending(platform), _expiring(platform):
+    with open_platform(settings) as platform, _sending(platform), _expiring(platform), _watching(platform):
         code = run_worker(platform, (*ALL, *POLICIES), started=announce_ready)
     stop_metrics()
     raise SystemExit(code)
@@ -74,3 +82,24 @@ def expire_bans(platform: Platform, now: datetime) -> None:
 
 def _expiring(platform: Platform) -> AbstractContextManager[None]:
     return every(EXPIRE_BANS_S, "expire_bans", partial(expire_bans, platform))
+
+
+def watch_ratios(platform: Platform, now: datetime) -> None:
+    """Let everybody below the ratio rule only seed, and download again who satisfies it once more."""
+    rules = platform.store(SYSTEM).find(AnnounceRules, ANNOUNCE_RULES)
+    rule = NO_RATIO_RULE if rules is None else rules.ratio
+    after: UUID | None = None
+    while True:
+        with platform.pool.connection() as connection:
+            watched = ratio_watched(connection, rule, now, WATCHED_AT_ONCE, after)
+        for user_id, version, uploaded, downloaded in watched:
+            metadata = unbound_metadata(SYSTEM, "policy", uuid5(RATIO_WATCH, f"{user_id}:{version}"))
+            with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+                hold_to_ratio(platform.store(SYSTEM, metadata=metadata), user_id, uploaded, downloaded, now)
+        if len(watched) < WATCHED_AT_ONCE:
+            return
+        after = watched[-1].user_id
+
+
+def _watching(platform: Platform) -> AbstractContextManager[None]:
+    return every(WATCH_RATIOS_S, "watch_ratios", partial(watch_ratios, platform))

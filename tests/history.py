@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from psycopg import Cursor
 
-from domain.announce_rules import AnnounceRules
+from domain.announce_rules import AnnounceRules, RatioRule
 from domain.announces import Announce, Event, encode
 from domain.api_keys import ApiKey, Scope
 from domain.bans import Ban, BanKind, ban_claim_id
@@ -75,6 +75,8 @@ def _user(platform: Platform, name: str) -> User:
     user.disable_two_factor()
     user.grant_freeleech(NOW + timedelta(days=1), now=NOW)
     user.end_freeleech(now=NOW)
+    for rule in (RatioRule(60, 0), RatioRule()):
+        user.hold_to_ratio(rule, frozenset({Permission.LEECH}), 50, 100, now=NOW)
     claim.release()
     claim.retake(user.id)
     _save(platform, user, claim, actor=user.id)

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.announce_rules import ANNOUNCE_RULES, AnnounceRules
+from domain.bans import Ban
 from domain.client_rules import ClientRule
 from domain.groups import Group, group_id
 from domain.torrents import Torrent
@@ -27,6 +28,7 @@ RULE = UUID("0199a4f0-0000-7000-8000-000000000021")
 OTHER = UUID("0199a4f0-0000-7000-8000-000000000022")
 V1, V2 = "11" * 20, "22" * 32
 LATER = NOON + timedelta(days=1)
+NO_RATIO = {"required_ratio_percent": 0, "ratio_counts_from_bytes": 5 * 1024**3}
 EXCEPTION = {"peer_id_pattern": "-qB4250-", "agent_pattern": None, "comment": "cheats"}
 
 pytestmark = pytest.mark.engine
@@ -117,6 +119,40 @@ def test_a_disabled_member_stays_out_when_its_group_gains_rights(two: Given) -> 
     two.facts(event(User.Disabled, BOB, 2, reason="r"))
     two.facts(event(Group.PermissionsChanged, group_id("seeder"), 2, permissions=["announce.leech", "announce.seed"]))
     assert access(two, BOB)[:2] == (False, True)
+
+
+def suspended(user_id: UUID, version: int) -> Any:
+    figures = {"uploaded": 1, "downloaded": 2, "required_ratio_percent": 60}
+    return event(User.LeechingSuspended, user_id, version, reason="ratio", **figures)
+
+
+def test_who_is_suspended_by_the_ratio_rule_may_only_seed(two: Given) -> None:
+    two.facts(event(User.GroupChanged, BOB, 2, group="member", reason="r"))
+    before = access(two, BOB)
+    position = two.facts(suspended(ALICE, 2))
+    assert access(two, ALICE) == (True, False, position)
+    assert access(two, BOB) == before
+    position = two.facts(event(User.LeechingRestored, ALICE, 3, reason="r"))
+    assert access(two, ALICE) == (True, True, position)
+
+
+def test_a_group_that_gains_the_right_does_not_give_it_to_who_is_suspended(two: Given) -> None:
+    two.facts(suspended(BOB, 2))
+    two.facts(event(Group.PermissionsChanged, group_id("seeder"), 2, permissions=["announce.leech", "announce.seed"]))
+    assert access(two, BOB)[:2] == (True, False)
+    two.facts(event(User.LeechingRestored, BOB, 3, reason="r"))
+    assert access(two, BOB)[:2] == access(two, ALICE)[:2] == (True, True)
+
+
+def test_bans_and_the_ratio_rule_take_the_right_independently(two: Given) -> None:
+    ban = UUID(int=31)
+    two.facts(suspended(ALICE, 2), event(Ban.Imposed, ban, user_id=ALICE, kind="download", reason="r", until=None))
+    two.facts(event(User.LeechingRestored, ALICE, 3, reason="r"))
+    assert access(two, ALICE)[:2] == (True, False)
+    two.facts(suspended(ALICE, 4), event(Ban.Lifted, ban, 2, user_id=ALICE, kind="download", reason="r"))
+    assert access(two, ALICE)[:2] == (True, False)
+    two.facts(event(User.LeechingRestored, ALICE, 5, reason="r"))
+    assert access(two, ALICE)[:2] == (True, True)
 
 
 def test_a_new_passkey_is_told(two: Given) -> None:
@@ -238,14 +274,20 @@ def test_client_rules_change_one_at_a_time(two: Given) -> None:
 
 def test_announce_rules_are_replaced_whole(two: Given) -> None:
     other = UUID(int=9)
-    columns = "SELECT rules_id, refused_ports, peers_per_torrent, version, changed_pos FROM read.announce_rules"
-    first = two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, refused_ports=[8080], peers_per_torrent=3))
-    second = two.facts(event(AnnounceRules.Changed, other, refused_ports=[], peers_per_torrent=9))
-    third = two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, 2, refused_ports=[1214], peers_per_torrent=1))
+    columns = (
+        "SELECT rules_id, refused_ports, peers_per_torrent, required_ratio_percent, ratio_counts_from_bytes, version,"
+        " changed_pos FROM read.announce_rules"
+    )
+    ratio = {"required_ratio_percent": 60, "ratio_counts_from_bytes": 0}
+    before = event(AnnounceRules.Changed, ANNOUNCE_RULES, refused_ports=[8080], peers_per_torrent=3, **ratio)
+    after = event(AnnounceRules.Changed, ANNOUNCE_RULES, 2, refused_ports=[1214], peers_per_torrent=1, **NO_RATIO)
+    first = two.facts(before)
+    second = two.facts(event(AnnounceRules.Changed, other, refused_ports=[], peers_per_torrent=9, **ratio))
+    third = two.facts(after)
     assert first < second < third
     projected(two.platform, announce_access)
     assert sorted(rows_of(two.platform, columns)) == sorted(
-        [(other, [], 9, 1, second), (ANNOUNCE_RULES, [1214], 1, 2, third)]
+        [(other, [], 9, 60, 0, 1, second), (ANNOUNCE_RULES, [1214], 1, 0, 5 * 1024**3, 2, third)]
     )
 
 
@@ -267,7 +309,8 @@ def test_built_twice_it_is_the_same(two: Given) -> None:
     two.facts(event(ClientRule.Defined, RULE, kind="allow", **terms("qB")))
     two.facts(event(ClientRule.Defined, OTHER, kind="allow", **terms("TR")), event(ClientRule.Withdrawn, OTHER, 2))
     for n in (1, 2):
-        two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, n, refused_ports=[n], peers_per_torrent=n))
+        two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, n, refused_ports=[n], peers_per_torrent=n, **NO_RATIO))
+    two.facts(suspended(ALICE, 2), suspended(BOB, 3), event(User.LeechingRestored, BOB, 4, reason="r"))
     projected(two.platform, announce_access)
     projected(two.platform, announce_access)
     rows = {"announce_user": 2, "announce_group": 3, "announce_torrent": 2, "announce_client_rule": 2,

@@ -12,6 +12,7 @@ from domain.announce_rules import (
     DEFAULT_REFUSED_PORTS,
     AnnounceRules,
     BadAnnounceRules,
+    RatioRule,
 )
 
 
@@ -61,3 +62,39 @@ def test_other_rules_are_refused(ports: Any, peers: int) -> None:
     with pytest.raises(BadAnnounceRules):
         rules.change(ports, peers)
     assert len(decided(rules)) == 1
+
+
+@pytest.mark.parametrize("ratio", [(-1, 0), (1001, 0), (60, -1), (60, 1024**5 + 1)])
+def test_other_ratios_are_refused(ratio: tuple[int, int]) -> None:
+    with pytest.raises(BadAnnounceRules):
+        AnnounceRules.lay_down([], 1, RatioRule(*ratio))
+    rules = AnnounceRules.lay_down([], 1)
+    with pytest.raises(BadAnnounceRules):
+        rules.change([], 1, RatioRule(*ratio))
+    assert len(decided(rules)) == 1
+
+
+def test_no_ratio_is_required_by_default() -> None:
+    assert AnnounceRules.lay_down([], 1).ratio == RatioRule(0, 5 * 1024**3)
+    assert not RatioRule().broken(0, 2**63 - 1)
+
+
+def test_a_ratio_rule_is_part_of_the_rules() -> None:
+    rules = AnnounceRules.lay_down([], 1)
+    rules.change([], 1, RatioRule(60, 100))
+    rules.change([], 1, RatioRule(60, 100))
+    rules.change([9000], 1)
+    assert rules.ratio == RatioRule(60, 100)
+    told = [(e.refused_ports, e.required_ratio_percent, e.ratio_counts_from_bytes) for e in decided(rules)]
+    assert told == [([], 0, 5 * 1024**3), ([], 60, 100), ([9000], 60, 100)]
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "downloaded", "broken"),
+    [
+        (0, 0, False), (0, 999, False), (0, 1000, True), (599, 1000, True), (600, 1000, False), (600, 1001, True),
+        (2**63 - 1, 2**63 - 1, False), (2**63 // 10 * 6, 2**63 - 1, True),
+    ],
+)  # fmt: skip
+def test_the_rule_is_exact_and_holds_from_its_number_of_bytes(uploaded: int, downloaded: int, broken: bool) -> None:
+    assert RatioRule(60, 1000).broken(uploaded, downloaded) is broken

@@ -6,7 +6,7 @@ import pytest
 
 from domain.default_data import GROUPS
 from domain.groups import SLOTS_MAX, BadSlots, Group, PermissionNotHeld, group_id, must_hold
-from domain.permissions import Permission
+from domain.permissions import PERKS, Permission
 
 
 def founded() -> Group:
@@ -62,3 +62,9 @@ def test_the_ladder_has_13_rungs_and_only_the_banned_may_not_come_in() -> None:
     assert len(GROUPS) == 13
     assert levels == sorted(set(levels))
     assert [slug for slug, _, _, rights in GROUPS if Permission.LOGIN not in rights] == ["banned"]
+
+
+def test_perks_are_given_by_who_has_none() -> None:
+    must_hold(frozenset({Permission.GROUPS_MANAGE}), PERKS)
+    with pytest.raises(PermissionNotHeld):
+        must_hold(PERKS, PERKS | {Permission.AUDIT_READ})

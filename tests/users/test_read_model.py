@@ -78,6 +78,16 @@ def test_passkeys_and_second_factors_are_those_of_one_user(two: Given) -> None:
     assert account(two.platform, BOB, "two_factor") == (False,)
 
 
+def test_a_suspension_by_the_ratio_rule_says_why_until_it_ends(two: Given) -> None:
+    figures = {"uploaded": 1, "downloaded": 2, "required_ratio_percent": 60}
+    two.facts(event(User.LeechingSuspended, BOB, 2, reason="ratio below the required 0.60", **figures))
+    columns = "leeching_suspended", "version"
+    assert account(two.platform, BOB, *columns) == ("ratio below the required 0.60", 2)
+    assert account(two.platform, ALICE, *columns) == (None, 1)
+    position = two.facts(event(User.LeechingRestored, BOB, 3, reason="r"))
+    assert account(two.platform, BOB, *columns, "changed_pos") == (None, 3, position)
+
+
 def test_a_fact_about_nobody_stops_the_projection(two: Given) -> None:
     two.facts(event(User.Disabled, UUID(int=7), 1, reason="r"))
     assert two.platform.engine().drain(users) is Step.HALTED
