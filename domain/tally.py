@@ -182,11 +182,10 @@ class Tally:
                 before[key[:2]] |= self._before.get(key, now)
                 after[key[:2]] |= now
         for pair, now in after.items():
-            was = before[pair]
-            if was != now:
-                user = self.users[pair[1]]
-                user.seeding += bool(now & _SEEDING) - bool(was & _SEEDING)
-                user.leeching += bool(now & _LEECHING) - bool(was & _LEECHING)
+            # Also who came and went in between is somebody of whom there are numbers, however records were batched.
+            was, user = before[pair], self.users[pair[1]]
+            user.seeding += bool(now & _SEEDING) - bool(was & _SEEDING)
+            user.leeching += bool(now & _LEECHING) - bool(was & _LEECHING)
 
     def _add(self, seq: int, n: int, announce: Announce) -> None:
         at_us, user_id, torrent_id, peer_id = announce[:4]

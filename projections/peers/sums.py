@@ -31,7 +31,8 @@ def write(db: Writer, tally: Tally) -> None:
     _apply(db, "changed_user", [binary.user(user_id, user) for user_id, user in tally.users.items()], _USERS)
     _apply(db, "changed_day", _days(tally), _DAYS)
     _apply(db, "changed_hour", _hours(tally), _HOURS)
-    _apply(db, "changed_torrent", _torrents(tally), _TORRENTS)
+    torrents = [binary.torrent(torrent_id, torrent) for torrent_id, torrent in tally.torrents.items()]
+    _apply(db, "changed_torrent", torrents, _TORRENTS)
     _write_site(db, tally)
 
 
@@ -57,14 +58,6 @@ def _hours(tally: Tally) -> list[bytes]:
         binary.hour(torrent_id, at_us, hour)
         for at_us, torrents in tally.hours.items()
         for torrent_id, hour in torrents.items()
-    ]
-
-
-def _torrents(tally: Tally) -> list[bytes]:
-    return [
-        binary.torrent(torrent_id, torrent)
-        for torrent_id, torrent in tally.torrents.items()
-        if torrent.uploaded or torrent.downloaded or torrent.seeders or torrent.leechers or torrent.completed
     ]
 
 
@@ -103,13 +96,19 @@ _HOURS: LiteralString = (
     " WHEN NOT MATCHED THEN INSERT (torrent_id, hour, seeders, leechers, completed, uploaded, downloaded)"
     "  VALUES (c.torrent_id, c.hour, c.seeders, c.leechers, c.completed, c.uploaded, c.downloaded)"
 )
+#: A torrent has a row from its first client on, also when that one was gone before the batch was over; what changed
+#: nothing is not touched.
 _TORRENTS: LiteralString = (
-    "INSERT INTO torrent_stats AS t (torrent_id, uploaded, downloaded, seeders, leechers, times_completed)"
-    " SELECT * FROM changed_torrent ON CONFLICT (torrent_id) DO UPDATE SET"
-    " uploaded = least(t.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
-    " downloaded = least(t.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
-    " seeders = t.seeders + excluded.seeders, leechers = t.leechers + excluded.leechers,"
-    " times_completed = t.times_completed + excluded.times_completed"
+    "MERGE INTO torrent_stats t USING changed_torrent c ON t.torrent_id = c.torrent_id"
+    " WHEN MATCHED AND c.uploaded = 0 AND c.downloaded = 0 AND c.seeders = 0 AND c.leechers = 0 AND c.completed = 0"
+    "  THEN DO NOTHING"
+    " WHEN MATCHED THEN UPDATE SET"
+    "  uploaded = least(t.uploaded, 9223372036854775807 - c.uploaded) + c.uploaded,"
+    "  downloaded = least(t.downloaded, 9223372036854775807 - c.downloaded) + c.downloaded,"
+    "  seeders = t.seeders + c.seeders, leechers = t.leechers + c.leechers,"
+    "  times_completed = t.times_completed + c.completed"
+    " WHEN NOT MATCHED THEN INSERT (torrent_id, uploaded, downloaded, seeders, leechers, times_completed)"
+    "  VALUES (c.torrent_id, c.uploaded, c.downloaded, c.seeders, c.leechers, c.completed)"
 )
 
 

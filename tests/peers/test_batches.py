@@ -165,3 +165,16 @@ def test_two_edges_in_one_batch_are_explained_by_their_own_places(site: Platform
         ("edge-1", 2),
         ("the-other-edge", 2),
     ]
+
+
+def test_who_comes_and_goes_at_once_leaves_the_rows_that_it_leaves_slowly(site: Platform) -> None:
+    """Two clients without any traffic: one batch has nothing to add up, two have a one and a minus one."""
+    edge = ShippingEdge(site, "edge-1")
+    edge.ship([announce(0, STARTED, user=ADA, torrent=FILM)], [announce(5, STOPPED, user=ADA, torrent=FILM)])
+    edge.ship([announce(9, STARTED, user=GRACE, torrent=ALBUM), announce(10, EXPIRED, user=GRACE, torrent=ALBUM)])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal, "ANNOUNCES_AT_ONCE", 1)
+        projected(site, peers)
+    assert rows_of(site, "SELECT seeders, leechers FROM read.torrent_stats") == [(0, 0)] * 2
+    assert rows_of(site, "SELECT seeding, leeching FROM read.user_stats") == [(0, 0)] * 2
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
