@@ -279,12 +279,17 @@ class Model:
             if record.event in (STOPPED, EXPIRED):
                 return
             session = self.sessions[record[1:4]] = {"up": record.uploaded, "down": record.downloaded, "at": 0}
-            session.update(top_up=record.uploaded, top_down=record.downloaded, left=0)
-        if record.received_at_us < session["at"]:
-            return
-        session.update(at=record.received_at_us, active=record.event not in (STOPPED, EXPIRED))
+            session.update(top_up=record.uploaded, top_down=record.downloaded, left=0, counted=0, active=False)
+        at = record.received_at_us
         if record.event == EXPIRED:
+            if at >= session["at"] and session["active"]:
+                session.update(at=at, active=False)
             return
+        if at < session["counted"]:
+            return
+        session["counted"] = at
+        if at >= session["at"] or record.event == STOPPED:  # a silence that came to be known before is newer
+            session.update(at=at, active=record.event != STOPPED)
         if record.left == 0 and (record.event == COMPLETED or session["left"] > 0):
             self.completed.add((record.user_id, record.torrent_id))
         fell = record.uploaded < session["up"] or record.downloaded < session["down"]
