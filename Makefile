@@ -39,6 +39,8 @@ campaigns: $(STAMP)
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
 	$(BIN)/python -m tests.campaigns.kills
 	$(BIN)/python -m tests.campaigns.outage
+	$(BIN)/python -m tests.campaigns.followers
+	$(BIN)/python -m tests.campaigns.restore_drill
 	$(BIN)/python -m tests.campaigns.real_clients
 
 lock: $(STAMP)

@@ -43,6 +43,8 @@ class ApiKey(Aggregate):
     TOPIC = "api_key"
 
     class Issued(Created):
+        """A program may act in the user's name as far as `scopes` reach: read, write."""
+
         TOPIC = "api_key.issued"
         SUBJECT: ClassVar[str] = "user_id"
         user_id: UUID

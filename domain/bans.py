@@ -58,6 +58,8 @@ class Ban(Aggregate):
     TOPIC = "ban"
 
     class Imposed(Created):
+        """`kind` is what is forbidden: account, upload, download, post, request, invite or report."""
+
         TOPIC = "ban.imposed"
         user_id: UUID
         kind: str
@@ -71,6 +73,8 @@ class Ban(Aggregate):
         reason: str
 
     class Expired(Aggregate.Event):
+        """Its time came; nobody lifted it."""
+
         TOPIC = "ban.expired"
         user_id: UUID
         kind: str

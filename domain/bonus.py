@@ -55,11 +55,18 @@ class Account(Aggregate):
     TOPIC = "account"
 
     class Opened(Created):
+        """An account of no points. `kind`: bonus, issuance or escrow; `owner_id`: the user, or the escrow's request."""
+
         TOPIC = "account.opened"
         kind: str
         owner_id: UUID
 
     class Posted(Aggregate.Event):
+        """Half of an entry: `amount` thousandths of a point came in (went out, below zero), and `balance` is left.
+
+        `kind` is why (granted, bounty_escrowed, bounty_paid, bounty_refunded), the subject what it was about.
+        """
+
         TOPIC = "account.posted"
         entry_id: UUID
         amount: int

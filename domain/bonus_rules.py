@@ -19,6 +19,8 @@ class BonusRule(Aggregate):
     TOPIC = "bonus_rule"
 
     class Defined(Created):
+        """Rules are applied in the order of `rank`."""
+
         TOPIC = "bonus_rule.defined"
         slug: str
         description: str

@@ -24,14 +24,20 @@ class Claim(Aggregate):
     TOPIC = "claim"
 
     class Made(Created):
+        """A natural key, from which the stream's id follows, is held by `holder_id`: nobody else gets it."""
+
         TOPIC = "claim.made"
         kind: str
         holder_id: UUID
 
     class Released(Aggregate.Event):
+        """The key is free."""
+
         TOPIC = "claim.released"
 
     class Retaken(Aggregate.Event):
+        """The key was free, and is held again."""
+
         TOPIC = "claim.retaken"
         holder_id: UUID
 

@@ -60,6 +60,8 @@ class ClientRule(Aggregate):
     TOPIC = "client_rule"
 
     class Defined(Created):
+        """A rule from now on; `domain.client_rules.Terms` tells what its fields say."""
+
         TOPIC = "client_rule.defined"
         kind: str
         name: str
@@ -71,6 +73,8 @@ class ClientRule(Aggregate):
         exceptions: list[dict[str, str | None]]
 
     class Changed(Aggregate.Event):
+        """Other terms of the same kind; all of them, each time."""
+
         TOPIC = "client_rule.changed"
         name: str
         peer_id_pattern: str | None

@@ -45,12 +45,16 @@ class FreeleechTokens(Aggregate):
         user_id: UUID
 
     class Granted(Aggregate.Event):
+        """So many more tokens."""
+
         TOPIC = "freeleech_tokens.granted"
         user_id: UUID
         tokens: int
         reason: str
 
     class Spent(Aggregate.Event):
+        """The user's downloads of the torrent are not charged until then."""
+
         TOPIC = "freeleech_tokens.spent"
         user_id: UUID
         torrent_id: UUID

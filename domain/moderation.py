@@ -85,6 +85,8 @@ class Case(Aggregate):
         concerned_id: UUID  # the user whom a decision would be about
 
     class ReportFiled(Aggregate.Event):
+        """Somebody reported the subject; further reports join the case until it is decided."""
+
         TOPIC = "case.report_filed"
         SUBJECT: ClassVar[str] = "reporter_id"
         report_id: UUID
@@ -93,6 +95,8 @@ class Case(Aggregate):
         text: Personal
 
     class Claimed(Aggregate.Event):
+        """The moderator handles the case from now on."""
+
         TOPIC = "case.claimed"
         moderator_id: UUID
 
@@ -102,6 +106,8 @@ class Case(Aggregate):
         text: str
 
     class Decided(Aggregate.Event):
+        """The moderator ends the matter; what it is about is said again, for who reads no other event."""
+
         TOPIC = "case.decided"
         moderator_id: UUID
         outcome: str

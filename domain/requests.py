@@ -70,6 +70,8 @@ class Request(Aggregate):
         category: str
 
     class BountyAdded(Aggregate.Event):
+        """`amount` thousandths of a point went from the contributor into escrow."""
+
         TOPIC = "request.bounty_added"
         contributor_id: UUID
         amount: int
@@ -84,12 +86,16 @@ class Request(Aggregate):
         reason: str
 
     class Accepted(Aggregate.Event):
+        """The fill is what was wished for: the filler gets the bounty, `amount` thousandths of a point."""
+
         TOPIC = "request.accepted"
         filler_id: UUID
         torrent_id: UUID
         amount: int
 
     class Cancelled(Aggregate.Event):
+        """The wish is over; contributors get back `refunded` thousandths of a point in all."""
+
         TOPIC = "request.cancelled"
         refunded: int
 

@@ -13,6 +13,8 @@ class Session(Aggregate):
     TOPIC = "session"
 
     class Started(Created):
+        """Somebody logged in."""
+
         TOPIC = "session.started"
         user_id: UUID
 

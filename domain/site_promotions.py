@@ -15,6 +15,8 @@ class SitePromotion(Aggregate):
     TOPIC = "site_promotion"
 
     class Started(Created):
+        """Bytes on every torrent count by these percents until then, or until it is ended."""
+
         TOPIC = "site_promotion.started"
         upload_percent: int
         download_percent: int

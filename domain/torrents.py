@@ -72,6 +72,8 @@ class Torrent(Aggregate):
     TOPIC = "torrent"
 
     class Uploaded(Created):
+        """A .torrent was accepted, and waits for approval; sizes are bytes, `metainfo_sha256` names the stored file."""
+
         TOPIC = "torrent.uploaded"
         uploader_id: UUID
         name: str
@@ -88,10 +90,14 @@ class Torrent(Aggregate):
         metainfo_sha256: str
 
     class Approved(Aggregate.Event):
+        """The torrent is listed; `automatic` when its uploader needs no approval."""
+
         TOPIC = "torrent.approved"
         automatic: bool
 
     class Rejected(Aggregate.Event):
+        """The torrent is not listed; it may still be approved."""
+
         TOPIC = "torrent.rejected"
         reason: str
 
@@ -100,19 +106,27 @@ class Torrent(Aggregate):
         reason: str
 
     class FreeleechGranted(Aggregate.Event):
+        """Downloads are not charged until then."""
+
         TOPIC = "torrent.freeleech_granted"
         until: datetime
 
     class FreeleechEnded(Aggregate.Event):
+        """Downloads are charged from now on, before the time was over."""
+
         TOPIC = "torrent.freeleech_ended"
 
     class Promoted(Aggregate.Event):
+        """Bytes count by these percents until then, or until it is ended; the newest promotion alone holds."""
+
         TOPIC = "torrent.promoted"
         upload_percent: int
         download_percent: int
         until: datetime | None
 
     class PromotionEnded(Aggregate.Event):
+        """Bytes count in full from now on, before the promotion's time was over."""
+
         TOPIC = "torrent.promotion_ended"
 
     @classmethod

@@ -11,11 +11,12 @@ from psycopg_pool import ConnectionPool
 from domain.torrents import Torrent
 from runtime.db import Writer
 from runtime.facts import AnyFact
-from runtime.projection import Projection
+from runtime.projection import OnError, Projection
 from runtime.search import Changes, MeiliIndex, Sender
 from runtime.settings import Settings
 
-search = Projection("search", "search_change")
+#: One document that cannot be made must not keep all others out of the index; it is recorded as a dead letter.
+search = Projection("search", "search_change", on_error=OnError.SKIP)
 
 
 @search.on(

@@ -18,6 +18,7 @@ from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
 from queries.moderation import router as moderation
 from queries.peers import router as peers
+from queries.projections import router as projections
 from queries.requests import router as requests
 from queries.search import router as search
 from queries.site_promotions import router as site_promotions
@@ -54,4 +55,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     client_rules,
     announce_rules,
     unregistered_hashes,
+    projections,
 )

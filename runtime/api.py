@@ -48,6 +48,7 @@ TAGS = {
     "audit": "Who did what to which subject, when, and why.",
     "forums": "The boards.",
     "chat": "The rooms.",
+    "projections": "Where the read tables stand, for operators.",
     "health": "Whether the site is well; for probes.",
 }
 

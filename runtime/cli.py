@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from commands.default_data import seed
 from commands.users import create_user
+from domain import EVENTS
+from domain.announces import Event, decode
 from domain.base import SYSTEM
+from domain.clients import client
 from domain.errors import DomainError
 from projections import ALL
-from runtime import health
+from projections.search import open_sender
 from runtime.api import open_platform
+from runtime.backup_cli import backup_commands
 from runtime.db import ForgetfulServer
+from runtime.demo import demo_command
 from runtime.embedded import EngineError, Postgres, Valkey
+from runtime.events_cli import add_journal_export, events_commands
+from runtime.export.announces import Reading
+from runtime.export.files import ExportDamaged, ExportRefused
+from runtime.export.selection import BadSelection
 from runtime.journal import BrokenChain
 from runtime.journal_archive import ArchiveRefused
 from runtime.journal_cli import journal_commands
 from runtime.migrate import migrate as apply_migrations
 from runtime.platform import Platform
-from runtime.projection import Projection
+from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
-from runtime.rebuild import rebuild as rebuild_projection
-from runtime.rebuild import verify as verify_projection
 from runtime.secrets import SecretsError
 from runtime.settings import Settings, SettingsError, load
 from runtime.supervisor import up as supervise
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 users = typer.Typer(no_args_is_help=True, help="Accounts, made on the machine.")
-projections = typer.Typer(no_args_is_help=True, help="Read tables: where they stand, building them again.")
 app.add_typer(users, name="users")
-app.add_typer(projections, name="projections")
 
-Names = Annotated[list[str] | None, typer.Argument(help="projections by name")]
-All = Annotated[bool, typer.Option("--all", help="every projection")]
 
 FIRST_SYSOP = "first sysop: tracker users create --username NAME --email MAIL --group sysop"
 
@@ -55,6 +55,7 @@ class UsageError(Exception):
 #: What an operator can do something about.
 EXPECTED = (
     UsageError,
+    UnknownProjection,
     SettingsError,
     SecretsError,
     EngineError,
@@ -64,6 +65,9 @@ EXPECTED = (
     RebuildFailed,
     ArchiveRefused,
     BrokenChain,
+    BadSelection,
+    ExportRefused,
+    ExportDamaged,
 )
 
 
@@ -125,41 +129,6 @@ def create(
     typer.echo(f"{username} is {receipt.id}, group {group}")
 
 
-@projections.command("status")
-def status() -> None:
-    """Where every projection and policy stands."""
-    with _platform() as platform, platform.pool.connection() as connection:
-        table = Table("name", "state", "position", "events behind", "seconds behind")
-        for one in health.followers(connection):
-            table.add_row(one["name"], one["state"], *(str(one[k]) for k in ("position", "lag_events", "lag_s")))
-    Console().print(table)
-
-
-@projections.command("rebuild")
-def rebuild(names: Names = None, all_: All = False) -> None:
-    """Throw read tables away and build them again from the events."""
-    tables = rows = 0
-    with _platform() as platform, _progress() as progress:
-        for projection in _chosen(names, all_):
-            rebuilt = rebuild_projection(platform, projection, _shown(progress, projection.name))
-            tables, rows = tables + rebuilt.tables, rows + rebuilt.rows
-    typer.echo(f"{tables} tables, {rows} rows rebuilt")
-
-
-@projections.command("verify")
-def verify(names: Names = None, all_: All = False) -> None:
-    """Build read tables beside the live ones and count the differences; exit 0 only when there is none."""
-    tables = rows = differences = 0
-    with _platform() as platform:
-        for projection in _chosen(names, all_):
-            for table in verify_projection(platform, projection):
-                tables, rows, differences = tables + 1, rows + table.rows, differences + table.differences
-                if table.differences:
-                    typer.echo(f"{projection.name}: {table.table}: {table.differences} rows differ")
-    typer.echo(f"{tables} tables, {rows} rows, {differences} differences")
-    raise typer.Exit(1 if differences else 0)
-
-
 def main() -> None:
     """Entry point: what an operator did wrong, or what is away, is one line and not a traceback."""
     try:
@@ -207,27 +176,12 @@ def _platform() -> Iterator[Platform]:
         yield platform
 
 
-app.add_typer(journal_commands(_platform), name="journal")
-
-
-def _chosen(names: list[str] | None, all_: bool) -> list[Projection]:
-    known = {projection.name: projection for projection in ALL}
-    if all_ == bool(names):
-        raise UsageError(f"name projections or say --all; there are {', '.join(known)}")
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        raise UsageError(f"no projection is called {unknown[0]!r}; there are {', '.join(known)}")
-    return [known[name] for name in (names or known)]
-
-
-def _shown(progress: Progress, name: str) -> Callable[[int, int], None]:
-    task = progress.add_task(name, total=None)
-    return lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+ANNOUNCES = Reading(decode, lambda number: Event(number).name.lower(), client)
+app.add_typer(add_journal_export(journal_commands(_platform), _platform, ANNOUNCES), name="journal")
+app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
+app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender), name="backup")
+app.add_typer(events_commands(_platform, EVENTS), name="events")
+app.command("demo")(demo_command(_platform))
 
 
 if __name__ == "__main__":

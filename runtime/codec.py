@@ -7,6 +7,7 @@ its fields (types, which are `Personal`) is worked out once per class.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -71,6 +72,19 @@ class EventMapper(Mapper[UUID]):
     def topics(self) -> list[str]:
         return list(self._by_topic)
 
+    @property
+    def aggregates_without_personal_text(self) -> dict[type[Aggregate], list[str]]:
+        """The aggregates none of whose events names or traces a person, with the topics of their events. Logs are not
+        among them: they have no first event that makes a thing."""
+        shapes: dict[type[Aggregate], list[EventShape]] = {}
+        for shape in self._by_kind.values():
+            shapes.setdefault(_aggregate(shape.kind), []).append(shape)
+        return {
+            kind: [shape.topic for shape in of_kind]
+            for kind, of_kind in shapes.items()
+            if any(shape.aggregate_topic for shape in of_kind) and not any(shape.personal for shape in of_kind)
+        }
+
     def shape(self, kind: type[Any]) -> EventShape:
         return self._by_kind[kind]
 
@@ -120,6 +134,12 @@ class EventMapper(Mapper[UUID]):
             if sealed is not None and sealed.startswith(PREFIX):
                 state[name] = self._keyring.open(_subject(event), sealed, _context(event, name))
         return event
+
+
+def _aggregate(kind: type[Aggregate.Event]) -> type[Aggregate]:
+    """The class that an event class is nested in."""
+    found: type[Aggregate] = vars(sys.modules[kind.__module__])[kind.__qualname__.partition(".")[0]]
+    return found
 
 
 def _is_personal(hint: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from psycopg import Connection
@@ -46,11 +46,36 @@ class Fact(Generic[E]):
 AnyFact = Fact[Any]
 
 
+class Entry(NamedTuple):
+    """A row of the log that has not been decoded."""
+
+    position: int
+    stream_id: UUID
+    row: tuple[Any, ...]
+
+
+class Unknown(NamedTuple):
+    """The first fact beyond what this code knows, and what it is."""
+
+    position: int
+    what: str
+
+
+class _Types(NamedTuple):
+    """Numbers of types that this code does not know; `stamp` tells whether the registry has changed since."""
+
+    stamp: tuple[int, int]
+    awaited: list[int]
+    ignored: list[int]
+
+
 class FactLog:
     """Reads the log in order; `history` knows how bytes become events."""
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self._known = frozenset(history.codec.topics)
+        self._strange: _Types | None = None
 
     def safe_position(self, connection: Connection[Any]) -> int:
         """Everything up to here is committed and seen by the next statement of a READ COMMITTED transaction."""
@@ -62,14 +87,56 @@ class FactLog:
         self, connection: Connection[Any], after: int, upto: int, topics: Sequence[str] | None, limit: int
     ) -> list[AnyFact]:
         """At most `limit` facts with after < position ≤ upto; `topics` None means every topic."""
+        return [self.fact(entry) for entry in self.entries(connection, after, upto, topics, limit)]
+
+    def entries(
+        self, connection: Connection[Any], after: int, upto: int, topics: Sequence[str] | None, limit: int
+    ) -> list[Entry]:
+        """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""
         types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
+        strange = self._strange or self._look_up_types(connection, (0, 0))
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM es.event WHERE position > %s AND position <= %s"
-            " AND (%s::int[] IS NULL OR type = ANY(%s)) ORDER BY position LIMIT %s",
-            (after, upto, types, types, limit),
+            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[]) ORDER BY position LIMIT %s",
+            (after, upto, types, types, strange.ignored, limit),
             binary=True,
         ).fetchall()
-        return [self._fact(row) for row in rows]
+        return [Entry(row[0], row[1], row) for row in rows]
+
+    def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
+        """The rows at these positions, in order."""
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM es.event WHERE position = ANY(%s) ORDER BY position", (positions,), binary=True
+        ).fetchall()
+        return [Entry(row[0], row[1], row) for row in rows]
+
+    def fact(self, entry: Entry) -> AnyFact:
+        """The fact that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
+        return self._fact(entry.row)
+
+    def unknown(self, connection: Connection[Any], after: int, upto: int, stamp: tuple[int, int]) -> Unknown | None:
+        """The first fact with after < position ≤ upto of a type that this code does not know and nobody ignores.
+
+        `stamp` is how many types are registered and how many of them are ignored.
+        """
+        strange = self._strange
+        if strange is None or stamp != strange.stamp:
+            strange = self._look_up_types(connection, stamp)
+        if not strange.awaited:
+            return None
+        row = connection.execute(
+            "SELECT e.position, t.name FROM es.event e JOIN es.event_type t ON t.id = e.type"
+            " WHERE e.position > %s AND e.position <= %s AND e.type = ANY(%s) ORDER BY e.position LIMIT 1",
+            (after, upto, strange.awaited),
+        ).fetchone()
+        return Unknown(row[0], f"no event class has the topic {row[1]!r}") if row else None
+
+    def _look_up_types(self, connection: Connection[Any], stamp: tuple[int, int]) -> _Types:
+        rows = connection.execute("SELECT id, name, ignored FROM es.event_type").fetchall()
+        unknown = [(number, ignored) for number, name, ignored in rows if name not in self._known]
+        awaited, passed_by = ([n for n, ignored in unknown if ignored is wanted] for wanted in (False, True))
+        self._strange = _Types(stamp, awaited, passed_by)
+        return self._strange
 
     def stream(self, stream_id: UUID) -> Iterator[AnyFact]:
         """Every fact of one stream, oldest first."""

@@ -2,6 +2,7 @@
 
 A message is only a wake-up; the row in `es.follower` is the truth. Its lock makes one runner at a time of any number of
 threads and machines. Whoever finds it taken may leave at once: the holder looks at the log again after releasing it.
+A holder that hangs loses its session and with it the lock and whatever it has not committed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import structlog
@@ -20,9 +21,10 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from psycopg_pool import ConnectionPool
 
 from domain.base import SYSTEM
+from runtime.codec import UnknownTopic
 from runtime.db import writing
-from runtime.facts import AnyFact, FactLog
-from runtime.projection import Follower, Policy, Projection
+from runtime.facts import AnyFact, Entry, FactLog, Unknown
+from runtime.projection import Follower, OnError, Policy, Projection
 from runtime.recorder import Metadata
 from runtime.store import AlreadyDone, History, Store, VersionConflict
 from runtime.telemetry import PROJECTION_EVENTS
@@ -34,6 +36,16 @@ POLICY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b01")
 
 #: How often a policy decides again when its command meets another one.
 ANSWER_ATTEMPTS = 5
+#: How often a single fact is tried before its follower halts, parks or skips it, and the pause between two tries.
+TRIES = 3
+TRY_PAUSE_S = 0.02
+#: A runner talks to PostgreSQL many times a second; one that has been silent for so long hangs.
+HANGING_S = 15.0
+#: What a follower's row or a dead letter keeps of a traceback: its end.
+TRACE_CHARS = 4000
+
+#: Passing trouble of the database: the message is retried, or the next tick is.
+PASSING = (OperationalError, StoreOperationalError, DeadlockDetected, SerializationFailure)
 
 log = structlog.get_logger()
 
@@ -43,6 +55,36 @@ class Step(Enum):
     IDLE = "idle"
     TAKEN = "taken"  # another runner holds it
     HALTED = "halted"
+    WAITING = "waiting"  # the next fact is beyond what this code knows
+    PAUSED = "paused"  # by an operator
+
+
+class Stumbled(Exception):
+    """Something between `entry` and the end of its batch could not be handled; the cause says why."""
+
+    def __init__(self, after: int, entry: Entry) -> None:
+        super().__init__(f"at position {entry.position}")
+        self.after = after
+        self.entry = entry
+
+
+class _View(NamedTuple):
+    """A row of `es.runner_view`."""
+
+    safe: int
+    parked: list[UUID]
+    paused: bool
+    types: int
+    ignored: int
+
+
+class _Portion(NamedTuple):
+    """What one transaction does: facts to handle, rows to keep for later, and where the follower stands then."""
+
+    facts: Sequence[AnyFact]
+    letters: list[Entry]
+    reached: int
+    unknown: Unknown | None
 
 
 class Engine:
@@ -62,22 +104,43 @@ class Engine:
         self._stopping.set()
 
     def drain(self, follower: Follower, *, retry_halted: bool = False) -> Step:
-        """Run until nothing is left. A fact that cannot be handled halts this follower and no other."""
-        limit, step = BATCH, Step.MOVED
+        """Run until nothing is left. A fact that cannot be handled is an affair of this follower and no other."""
+        limit, tries, step = BATCH, 0, Step.MOVED
         while step is Step.MOVED and not self._stopping.is_set():
             try:
                 step = self._step(follower, limit, retry_halted)
-            except (OperationalError, StoreOperationalError, DeadlockDetected, SerializationFailure):
-                raise  # passing trouble of the database: the message is retried, or the next tick is
+            except PASSING:
+                raise
             except Exception as error:
-                if limit > 1:
-                    limit = 1  # look for the one fact that fails; those before it are handled
-                    continue
-                self._halt(follower, error)
-                return Step.HALTED
+                tries += limit == 1
+                if tries == TRIES:
+                    step, tries = self._strike(follower, error), 0
+                limit = 1  # look for the one fact that fails; those before it are handled
+                self._stopping.wait(TRY_PAUSE_S if tries else 0)
             else:
-                limit = min(2 * limit, BATCH)
+                limit, tries = min(2 * limit, BATCH), 0
         return step
+
+    def replay(self, follower: Follower, stream_id: UUID, limit: int) -> int:
+        """Handle the oldest dead letters of a stream and drop them, in one transaction; returns how many they were.
+
+        Holds the follower meanwhile: when the last one goes, whatever follows in the stream is still to be read.
+        """
+        with self._pool.connection() as connection, connection.transaction():
+            connection.execute("SELECT FROM es.follower WHERE name = %s FOR UPDATE", (follower.name,))
+            self._view(connection, follower.name)
+            rows = connection.execute(
+                "SELECT position FROM es.dead_letter WHERE follower = %s AND stream_id = %s ORDER BY position LIMIT %s",
+                (follower.name, stream_id, limit),
+            ).fetchall()
+            entries = self._log.at(connection, [position for (position,) in rows])
+            facts = self._one_transaction(follower, [self._log.fact(entry) for entry in entries])
+            self._apply(follower, facts, connection)
+            connection.execute(
+                "DELETE FROM es.dead_letter WHERE follower = %s AND position = ANY(%s)",
+                (follower.name, [fact.position for fact in facts]),
+            )
+            return len(facts)
 
     def _step(self, follower: Follower, limit: int, retry_halted: bool) -> Step:
         with self._pool.connection() as connection, connection.transaction():
@@ -87,28 +150,84 @@ class Engine:
             if row is None:
                 return self._introduce(connection, follower)
             position, state = row
-            if state == "halted" and not retry_halted:
-                return Step.HALTED
-            safe = self._log.safe_position(connection)
-            read = self._log.read(connection, position, safe, follower.topics, limit)
-            facts = follower.portion(read) if isinstance(follower, Projection) else read
-            reached = facts[-1].position if len(read) == limit or len(facts) < len(read) else safe
-            if reached <= position and state == "running":
+            view = self._view(connection, follower.name)
+            if view.paused or (state == "halted" and not retry_halted):
+                return Step.PAUSED if view.paused else Step.HALTED
+            portion = self._handle(connection, follower, position, view, limit)
+            if portion.reached <= position and portion.unknown:
+                return self._wait(connection, follower, portion.unknown)
+            if portion.reached <= position and state == "running":
                 return Step.IDLE
-            self._apply(follower, facts, connection)
             connection.execute(
                 "UPDATE es.follower SET position = %s, state = 'running', error = NULL, failed_position = NULL,"
                 " moved_at = clock_timestamp() WHERE name = %s",
-                (reached, follower.name),
+                (portion.reached, follower.name),
             )
-        PROJECTION_EVENTS.labels(follower.name).inc(len(facts))
+        PROJECTION_EVENTS.labels(follower.name).inc(len(portion.facts))
         return Step.MOVED
 
     def _introduce(self, connection: Connection[Any], follower: Follower) -> Step:
+        """The follower's first row, or what can be done about its holder."""
         inserted = connection.execute(
-            "INSERT INTO es.follower (name) VALUES (%s) ON CONFLICT DO NOTHING", (follower.name,)
+            "INSERT INTO es.follower (name) SELECT %s WHERE NOT EXISTS (SELECT FROM es.follower WHERE name = %s)"
+            " ON CONFLICT DO NOTHING",
+            (follower.name, follower.name),
         ).rowcount
-        return Step.MOVED if inserted else Step.TAKEN
+        if inserted:
+            return Step.MOVED
+        row = connection.execute(
+            "SELECT es.end_hanging_runner(%s, make_interval(secs => %s))", (follower.name, HANGING_S)
+        ).fetchone()
+        if row and row[0]:
+            log.warning("hanging_runner_ended", follower=follower.name)
+        return Step.TAKEN
+
+    def _view(self, connection: Connection[Any], name: str) -> _View:
+        row = connection.execute("SELECT * FROM es.runner_view(%s)", (name,), prepare=True).fetchone()
+        assert row is not None
+        return _View(*row)
+
+    def _handle(
+        self, connection: Connection[Any], follower: Follower, position: int, view: _View, limit: int
+    ) -> _Portion:
+        """Read and handle what comes next; raises `Stumbled`."""
+        unknown = self._log.unknown(connection, position, view.safe, (view.types, view.ignored))
+        upto = unknown.position - 1 if unknown else view.safe
+        entries = self._log.entries(connection, position, upto, follower.topics, limit)
+        try:
+            portion = self._portion(follower, entries, view.parked, upto if len(entries) < limit else None, unknown)
+            self._apply(follower, portion.facts, connection)
+        except PASSING:
+            raise
+        except Exception as error:
+            raise Stumbled(position, entries[0]) from error
+        self._keep(connection, follower, portion.letters)
+        return portion
+
+    def _portion(
+        self, follower: Follower, entries: list[Entry], parked: list[UUID], end: int | None, unknown: Unknown | None
+    ) -> _Portion:
+        """Of these rows, those for one transaction; `end` is where the follower stands after all of them, if they are
+        all that there is."""
+        facts, waiting = list[AnyFact](), set(parked)
+        reached = entries[-1].position if end is None else end
+        for entry in entries:
+            if entry.stream_id in waiting:
+                continue
+            try:
+                facts.append(self._log.fact(entry))
+            except UnknownTopic as error:  # a newer version of a type that is known
+                unknown = Unknown(entry.position, str(error))
+                reached = entry.position - 1
+                break
+        chosen = self._one_transaction(follower, facts)
+        if len(chosen) < len(facts):
+            reached = chosen[-1].position
+        letters = [entry for entry in entries if entry.stream_id in waiting and entry.position <= reached]
+        return _Portion(chosen, letters, reached, unknown)
+
+    def _one_transaction(self, follower: Follower, facts: Sequence[AnyFact]) -> Sequence[AnyFact]:
+        return follower.portion(facts) if isinstance(follower, Projection) else facts
 
     def _apply(self, follower: Follower, facts: Sequence[AnyFact], connection: Connection[Any]) -> None:
         if isinstance(follower, Projection):
@@ -117,6 +236,7 @@ class Engine:
                     follower.apply(run, db)
         else:
             for fact in facts:
+                connection.execute("")  # shows that this runner lives, and fails when somebody has taken its place
                 self._answer(follower, fact)
 
     def _answer(self, policy: Policy, fact: AnyFact) -> None:
@@ -133,17 +253,59 @@ class Engine:
                 if not attempts_left:
                     raise
 
-    def _halt(self, follower: Follower, error: Exception) -> None:
-        text = "".join(traceback.format_exception(error))[-4000:]
-        log.error("follower_halted", follower=follower.name, error=repr(error), trace=text)
-        with self._pool.connection() as connection:
-            connection.execute(
-                "UPDATE es.follower SET state = 'halted', error = %s, failed_position = ("
-                " SELECT min(e.position) FROM es.event e WHERE e.position > follower.position"
-                " AND (%s::int[] IS NULL OR e.type = ANY(%s))) WHERE name = %s",
-                (text, *[self._types(follower)] * 2, follower.name),
+    def _keep(self, connection: Connection[Any], follower: Follower, entries: Sequence[Entry]) -> None:
+        """Rows of parked streams: they wait behind the one that failed."""
+        if entries:
+            connection.cursor().executemany(
+                "INSERT INTO es.dead_letter (follower, position, stream_id, parked, attempts)"
+                " VALUES (%s, %s, %s, true, 0) ON CONFLICT DO NOTHING",
+                [(follower.name, entry.position, entry.stream_id) for entry in entries],
             )
 
-    def _types(self, follower: Follower) -> list[int] | None:
-        topics = follower.topics
-        return None if topics is None else [self._history.types.type_id(topic) for topic in topics]
+    def _wait(self, connection: Connection[Any], follower: Follower, unknown: Unknown) -> Step:
+        changed = connection.execute(
+            "UPDATE es.follower SET state = 'waiting', error = %s, failed_position = %s"
+            " WHERE name = %s AND (state <> 'waiting' OR failed_position IS DISTINCT FROM %s)",
+            (unknown.what, unknown.position, follower.name, unknown.position),
+        ).rowcount
+        if changed:
+            log.warning("follower_waits", follower=follower.name, position=unknown.position, reason=unknown.what)
+        return Step.WAITING
+
+    def _strike(self, follower: Follower, error: Exception) -> Step:
+        """Do what is to be done about a fact that cannot be handled, unless somebody else was faster."""
+        cause = error.__cause__ or error
+        text = "".join(traceback.format_exception(cause))[-TRACE_CHARS:]
+        with self._pool.connection() as connection, connection.transaction():
+            row = connection.execute(
+                "SELECT position, (SELECT on_error FROM es.follower_setting s WHERE s.name = f.name)"
+                " FROM es.follower f WHERE name = %s FOR UPDATE",
+                (follower.name,),
+            ).fetchone()
+            if row is None or (isinstance(error, Stumbled) and error.after != row[0]):
+                return Step.MOVED
+            on_error = OnError(row[1] or follower.on_error)
+            log.error("follower_stumbled", follower=follower.name, then=on_error.value, error=repr(cause), trace=text)
+            if isinstance(error, Stumbled) and on_error is not OnError.HALT:
+                self._pass_over(connection, follower, error.entry, on_error is OnError.PARK, text)
+                return Step.MOVED
+            connection.execute(
+                "UPDATE es.follower SET state = 'halted', error = %s, failed_position = %s WHERE name = %s",
+                (text, error.entry.position if isinstance(error, Stumbled) else None, follower.name),
+            )
+        return Step.HALTED
+
+    def _pass_over(
+        self, connection: Connection[Any], follower: Follower, entry: Entry, parked: bool, text: str
+    ) -> None:
+        connection.execute(
+            "INSERT INTO es.dead_letter (follower, position, stream_id, parked, error, attempts)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (follower, position) DO UPDATE"
+            " SET error = excluded.error, attempts = dead_letter.attempts + excluded.attempts",
+            (follower.name, entry.position, entry.stream_id, parked, text, TRIES),
+        )
+        connection.execute(
+            "UPDATE es.follower SET position = %s, state = 'running', error = NULL, failed_position = NULL,"
+            " moved_at = clock_timestamp() WHERE name = %s",
+            (entry.position, follower.name),
+        )

@@ -9,6 +9,7 @@ from anyio import sleep, to_thread
 from fastapi import Depends, Header, Request
 
 from domain.errors import DomainError
+from runtime.follower_settings import paused
 from runtime.http.types import WholeNumber
 from runtime.platform import Platform
 
@@ -30,6 +31,12 @@ class ProjectionBehind(DomainError):
     retry_after_s: ClassVar[int] = 1
 
 
+class ProjectionPaused(ProjectionBehind):
+    """An operator lets the projection stand still, so waiting is of no use now."""
+
+    retry_after_s: ClassVar[int] = 30
+
+
 def fresh(*projections: str) -> Any:
     """A dependency: the `X-Min-Position` that the caller sends has been reached by all of these projections."""
 
@@ -43,21 +50,33 @@ def fresh(*projections: str) -> Any:
 async def _wait(platform: Platform, projections: tuple[str, ...], position: int) -> None:
     deadline, pause = time.monotonic() + WAIT_S, FIRST_LOOK_S
     while not await to_thread.run_sync(has_reached, platform, projections, position):
+        if pause == LAST_LOOK_S:
+            await to_thread.run_sync(_refuse_paused, platform, projections)
         if time.monotonic() + pause > deadline:
             raise ProjectionBehind("this has not been projected yet, try again")
         await sleep(pause)
         pause = min(2 * pause, LAST_LOOK_S)
 
 
+def _refuse_paused(platform: Platform, projections: tuple[str, ...]) -> None:
+    with platform.pool.connection() as connection:
+        if names := paused(connection, projections):
+            raise ProjectionPaused(f"{', '.join(names)} is paused by an operator, try again later")
+
+
 def has_reached(platform: Platform, projections: tuple[str, ...], position: int) -> bool:
-    """Whether each projection stands at `position`, or has nothing to do between where it stands and there."""
+    """Whether each projection stands at `position`, or has nothing to do between where it stands and there.
+
+    One that has put the fact at `position` aside as a dead letter has not reached it.
+    """
     topics = platform.topics
     with platform.pool.connection() as connection:
         return all(
             connection.execute(
                 "SELECT EXISTS (SELECT FROM es.event e WHERE e.position <= %(to)s AND e.position > coalesce("
                 " (SELECT f.position FROM es.follower f WHERE f.name = %(name)s), 0)"
-                " AND (%(types)s::int[] IS NULL OR e.type = ANY (%(types)s)))",
+                " AND (%(types)s::int[] IS NULL OR e.type = ANY (%(types)s)))"
+                " OR EXISTS (SELECT FROM es.dead_letter l WHERE l.follower = %(name)s AND l.position = %(to)s)",
                 {"to": position, "name": name, "types": _types(platform, topics[name])},
             ).fetchone()
             == (False,)

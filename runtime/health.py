@@ -14,15 +14,20 @@ from runtime.platform import Platform
 LAG_MAX_S = 30.0
 
 _LAG = """
-SELECT f.name, f.state, f.position, es.safe_position(),
+SELECT f.name, CASE WHEN s.paused_at IS NULL THEN f.state ELSE 'paused' END, f.position, es.safe_position(),
        coalesce(extract(epoch FROM clock_timestamp() - (
-         SELECT e.recorded_at FROM es.event e WHERE e.position > f.position ORDER BY e.position LIMIT 1)), 0)::float8
-FROM es.follower f ORDER BY f.name
+         SELECT e.recorded_at FROM es.event e WHERE e.position > f.position ORDER BY e.position LIMIT 1)), 0)::float8,
+       coalesce(l.letters, 0), f.failed_position, f.error
+FROM es.follower f
+LEFT JOIN es.follower_setting s USING (name)
+LEFT JOIN (SELECT follower, count(*) AS letters FROM es.dead_letter GROUP BY 1) l ON l.follower = f.name
+ORDER BY f.name
 """
 
 
 def followers(connection: Connection[Any]) -> list[dict[str, Any]]:
-    """Where each follower stands: name, state, position, lag in events and in seconds."""
+    """Where each follower stands: name, state (running, halted, waiting or paused), position, lag in events and in
+    seconds, dead letters, and the position and error that it halted at or waits for."""
     return [
         {
             "name": name,
@@ -30,8 +35,11 @@ def followers(connection: Connection[Any]) -> list[dict[str, Any]]:
             "position": at,
             "lag_events": max(0, head - at),
             "lag_s": round(max(0.0, lag), 3),
+            "dead_letters": letters,
+            "failed_position": failed_position,
+            "error": error,
         }
-        for name, state, at, head, lag in connection.execute(_LAG).fetchall()
+        for name, state, at, head, lag, letters, failed_position, error in connection.execute(_LAG).fetchall()
     ]
 
 
@@ -40,7 +48,7 @@ def report(platform: Platform) -> dict[str, Any]:
     components: dict[str, Any] = {"valkey": _valkey(platform)}
     try:
         with platform.pool.connection() as connection:
-            behind = [f["name"] for f in followers(connection) if f["state"] != "running" or f["lag_s"] > LAG_MAX_S]
+            behind = [one["name"] for one in followers(connection) if _is_behind(one)]
         components["store"] = "ok"
         components["projections"] = f"behind: {', '.join(behind)}" if behind else "ok"
     except (OperationalError, PoolTimeout):
@@ -52,6 +60,12 @@ def report(platform: Platform) -> dict[str, Any]:
         "ready": ready,
         "components": components,
     }
+
+
+def _is_behind(follower: dict[str, Any]) -> bool:
+    """A paused one is where its operator wants it: who reads after own writes is told so, all others are answered."""
+    late = follower["lag_s"] > LAG_MAX_S
+    return follower["state"] == "halted" or (follower["state"] != "paused" and bool(late))
 
 
 def _valkey(platform: Platform) -> str:

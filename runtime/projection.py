@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,11 +16,20 @@ E = TypeVar("E", bound=Aggregate.Event)
 Handler = Callable[[Any, Any], None]
 
 
+class OnError(StrEnum):
+    """What a follower does about a fact that it cannot handle."""
+
+    HALT = "halt"  # stop there until it can: for whatever would be wrong without it
+    PARK = "park"  # keep it and all later facts of its stream as dead letters, go on with the other streams
+    SKIP = "skip"  # keep it alone as a dead letter: for facts whose order does not matter
+
+
 class _Declared:
     """Handlers by event class; `on(Aggregate.Event)` takes every event that has no handler of its own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_error: OnError = OnError.HALT) -> None:
         self.name = name
+        self.on_error = on_error
         self.handlers: dict[type[Any], Handler] = {}
 
     @property
@@ -49,8 +59,8 @@ class Projection(_Declared):
     `tables` are names in schema `read`; a rebuild runs the same handlers on empty copies in a schema beside it.
     """
 
-    def __init__(self, name: str, *tables: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, *tables: str, on_error: OnError = OnError.HALT) -> None:
+        super().__init__(name, on_error)
         self.tables = tables
         self._batches: dict[type[Any], _Batches] = {}
 

@@ -73,6 +73,8 @@ class FloorRecorder(ApplicationRecorder):
             return []
         metadata: Metadata = kwargs["metadata"]
         beside: Beside | None = kwargs.get("beside")
+        for event in stored_events:  # before a connection is held: a new topic needs one of its own
+            self.type_id(event.topic)
         try:
             with self._pool.connection() as connection:
                 if beside is None:  # one statement, one round trip
@@ -128,7 +130,7 @@ class FloorRecorder(ApplicationRecorder):
                 rows = connection.execute(
                     "SELECT version, type, data, schema_version FROM es.event WHERE stream_id = %s AND version > %s"
                     f" AND version <= %s ORDER BY version {order} LIMIT %s",
-                    (originator_id, gt or 0, 2**31 - 1 if lte is None else lte, limit),
+                    (originator_id, -1 if gt is None else gt, 2**31 - 1 if lte is None else lte, limit),
                     prepare=True,
                 ).fetchall()
         except PsycopgOperationalError as error:
@@ -145,13 +147,14 @@ class FloorRecorder(ApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = (start or 0) - (1 if inclusive_of_start else 0)
+        types = self._type_filter(topics)
         with self._pool.connection() as connection:
             safe = connection.execute("SELECT es.safe_position()").fetchone()
             assert safe is not None
             rows = connection.execute(
                 "SELECT position, stream_id, version, type, data FROM es.event WHERE position > %s AND position <= %s"
                 " AND (%s::int[] IS NULL OR type = ANY(%s)) ORDER BY position LIMIT %s",
-                (after, safe[0] if stop is None else min(stop, safe[0]), *[self._type_filter(topics)] * 2, limit),
+                (after, safe[0] if stop is None else min(stop, safe[0]), types, types, limit),
             ).fetchall()
         return [Notification(s, v, self.type_name(t), bytes(d), p) for p, s, v, t, d in rows]
 

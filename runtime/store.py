@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar, overload
 from uuid import UUID, uuid4
 
 import msgspec
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import ApplicationRecorder, Mapper
+from eventsourcing.persistence import ApplicationRecorder, EventStore, Mapper
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
@@ -25,6 +27,7 @@ from domain.errors import Conflict, NotFound
 from runtime.codec import EventMapper
 from runtime.keyring import Keyring
 from runtime.recorder import Beside, CommandRepeated, FloorRecorder, Metadata, StreamConflict
+from runtime.snapshots import Snapshot, Snapshots
 
 #: The actor of a command whose caller is not known yet: nothing can be saved in this name.
 NOBODY = UUID(int=0)
@@ -88,13 +91,16 @@ class History(Application[UUID]):
         self.keyring = keyring
         self._event_mapper = EventMapper(kinds, keyring)
         self._event_recorder = FloorRecorder(pool, self._event_mapper.schema_version)
-        super().__init__({"AGGREGATE_CACHE_MAXSIZE": str(CACHED_AGGREGATES)})
+        super().__init__({"AGGREGATE_CACHE_MAXSIZE": str(CACHED_AGGREGATES), "IS_SNAPSHOTTING_ENABLED": "y"})
 
     def construct_mapper(self) -> Mapper[UUID]:
         return self._event_mapper
 
     def construct_recorder(self) -> ApplicationRecorder:
         return self._event_recorder
+
+    def construct_snapshot_store(self) -> EventStore[UUID]:
+        return Snapshots(self.pool, self._event_mapper.aggregates_without_personal_text)
 
     @property
     def codec(self) -> EventMapper:
@@ -113,6 +119,17 @@ class History(Application[UUID]):
         if not isinstance(found, kind):
             raise NoSuchThing(f"no such {kind.__name__.lower()}")
         return found
+
+    def take_snapshots(self) -> int:
+        """Snapshots of the streams that have grown long since their last one; returns how many were taken.
+
+        From recorded events only, and in nobody's command: a worker calls this from time to time.
+        """
+        assert isinstance(self.snapshots, Snapshots)
+        due = self.snapshots.due()
+        for stream_id in due:
+            self.snapshots.keep(self.repository._reconstruct_aggregate(stream_id, None, _project))  # not the cached one
+        return len(due)
 
     def reply(self, metadata: Metadata) -> dict[str, Any] | None:
         """What the command with this id answered, or None; raises `CommandIdReused` for another request's id."""
@@ -239,11 +256,25 @@ def unbound_metadata(actor_id: UUID, origin: str, command_id: UUID | None = None
 
 _last_id = 0
 _id_lock = threading.Lock()
+#: Where the ids of a history that is made up come from (`runtime.demo`); no request and no setting reaches this.
+_id_source: ContextVar[Callable[[], UUID] | None] = ContextVar("id_source", default=None)
+
+
+@contextmanager
+def ids_from(source: Callable[[], UUID]) -> Iterator[None]:
+    """Let `new_id` ask `source` meanwhile, in this thread."""
+    token = _id_source.set(source)
+    try:
+        yield
+    finally:
+        _id_source.reset(token)
 
 
 def new_id() -> UUID:
     """A fresh UUIDv7 (RFC 9562 section 5.7), strictly increasing within the process."""
     global _last_id
+    if source := _id_source.get():
+        return source()
     with _id_lock:
         stamp = max(time.time_ns() // 1_000_000 << 12, _last_id + 1)  # 48 bits of milliseconds, 12 bits of sequence
         _last_id = stamp
@@ -257,7 +288,7 @@ def _project(aggregate: Any, events: Iterable[Any]) -> Any:
     Streams that are logs (of an edge's journal, say) have ids like any other: what they hold is no aggregate.
     """
     for event in events:
-        if aggregate is None and not isinstance(event, Created):
+        if aggregate is None and not isinstance(event, Created | Snapshot):
             return None
         aggregate = event.mutate(aggregate)
     return aggregate

@@ -50,6 +50,18 @@ PROJECTION_LAG_EVENTS = Gauge(
 PROJECTION_LAG_SECONDS = Gauge(
     "projection_lag_seconds", "Age of the oldest event not read yet", ["projection"], multiprocess_mode="livemax"
 )
+PROJECTION_STATE = Gauge(
+    "projection_state",
+    "1 for the state that a projection is in: running, halted, waiting or paused",
+    ["projection", "state"],
+    multiprocess_mode="livemax",
+)
+DEAD_LETTERS = Gauge(
+    "projection_dead_letters",
+    "Events that a projection passed without handling",
+    ["projection"],
+    multiprocess_mode="livemax",
+)
 PROJECTION_EVENTS = Counter("projection_events_total", "Events read by a projection", ["projection"])
 WAKEUPS = Counter("wakeups_total", "Messages that wake followers, by what became of them", ["outcome"])
 SEARCH_REQUESTS = Counter("search_requests_total", "Searches by the engine that answered", ["engine"])

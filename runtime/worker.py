@@ -41,6 +41,8 @@ WATCH_RATIOS_S = 30.0
 WATCHED_AT_ONCE = 500
 #: Namespace of the commands by the ratio rule: one per user and version of the account, however many workers look.
 RATIO_WATCH = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b04")
+#: Long streams are rare and grow slowly.
+TAKE_SNAPSHOTS_S = 600.0
 
 
 def serve(settings: Settings) -> None:
@@ -48,10 +50,17 @@ def serve(settings: Settings) -> None:
     configure_logging(settings, "worker")
     gc.set_threshold(*GC_THRESHOLD)
     stop_metrics = serve_metrics(settings, "worker")
-    with open_platform(settings) as platform, _sending(platform), _expiring(platform), _watching(platform):
+    with open_platform(settings) as platform, _jobs(platform):
         code = run_worker(platform, (*ALL, *POLICIES), started=announce_ready)
     stop_metrics()
     raise SystemExit(code)
+
+
+@contextmanager
+def _jobs(platform: Platform) -> Iterator[None]:
+    """What has to happen because time passed."""
+    with _sending(platform), _expiring(platform), _watching(platform), _keeping_snapshots(platform):
+        yield
 
 
 @contextmanager
@@ -103,3 +112,12 @@ def watch_ratios(platform: Platform, now: datetime) -> None:
 
 def _watching(platform: Platform) -> AbstractContextManager[None]:
     return every(WATCH_RATIOS_S, "watch_ratios", partial(watch_ratios, platform))
+
+
+def take_snapshots(platform: Platform, now: datetime) -> None:
+    """Spare the next reader of a long stream its history; any worker may."""
+    platform.history.take_snapshots()
+
+
+def _keeping_snapshots(platform: Platform) -> AbstractContextManager[None]:
+    return every(TAKE_SNAPSHOTS_S, "take_snapshots", partial(take_snapshots, platform))

@@ -14,11 +14,18 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from runtime.dead_letters import counts
 from runtime.follow import Engine, Step
 from runtime.platform import Platform
 from runtime.projection import Follower
 from runtime.queue import ACTOR, QUEUE, WAKE_KEY, open_broker
-from runtime.telemetry import DB_POOL, PROJECTION_LAG_EVENTS, PROJECTION_LAG_SECONDS
+from runtime.telemetry import (
+    DB_POOL,
+    DEAD_LETTERS,
+    PROJECTION_LAG_EVENTS,
+    PROJECTION_LAG_SECONDS,
+    PROJECTION_STATE,
+)
 from runtime.tokens import forget_ended_sessions
 
 THREADS = 4
@@ -30,9 +37,17 @@ UPKEEP_S = 3600.0
 STOP_S = 4.0
 #: Partitions of the journal are made this many days ahead.
 PARTITIONS_AHEAD = 3
+STATES = ("running", "halted", "waiting", "paused")
 #: How often a woken runner looks again while another one holds the follower: the holder may have read already.
 TAKEN_LOOKS = 3
 TAKEN_PAUSE_S = 0.01
+
+_STANDS = """
+SELECT f.name, f.position, CASE WHEN s.paused_at IS NULL THEN f.state ELSE 'paused' END,
+       coalesce(extract(epoch FROM clock_timestamp() - (
+         SELECT e.recorded_at FROM es.event e WHERE e.position > f.position ORDER BY e.position LIMIT 1)), 0)
+FROM es.follower f LEFT JOIN es.follower_setting s USING (name)
+"""
 
 log = structlog.get_logger()
 
@@ -106,22 +121,29 @@ class WorkerLoop:
         """Run whoever is behind, and say how far."""
         with self._platform.projector_pool.connection() as connection:
             safe = connection.execute("SELECT es.safe_position()").fetchone()
-            rows = connection.execute(
-                "SELECT f.name, f.position, f.state, coalesce(extract(epoch FROM clock_timestamp() - (SELECT"
-                " e.recorded_at FROM es.event e WHERE e.position > f.position ORDER BY e.position LIMIT 1)), 0)"
-                " FROM es.follower f"
-            ).fetchall()
+            rows = connection.execute(_STANDS).fetchall()
+            if retry_halted:  # every few seconds: there may be very many
+                self._tell_dead_letters(counts(connection))
         assert safe is not None
         stands = {name: (position, state, float(seconds)) for name, position, state, seconds in rows}
         for name, follower in self._followers.items():
             position, state, seconds = stands.get(name, (0, "running", 0.0))
-            PROJECTION_LAG_EVENTS.labels(name).set(max(0, safe[0] - position))
-            PROJECTION_LAG_SECONDS.labels(name).set(seconds)
-            if (position < safe[0] and state == "running") or (state == "halted" and retry_halted):
+            self._tell(name, state, max(0, safe[0] - position), seconds)
+            if (position < safe[0] and state in ("running", "waiting")) or (state == "halted" and retry_halted):
                 self._submit(follower, retry_halted=state == "halted")
         for state, count in self._platform.projector_pool.get_stats().items():
             if state in ("pool_size", "pool_available", "requests_waiting"):
                 DB_POOL.labels(state).set(count)
+
+    def _tell(self, name: str, state: str, events: int, seconds: float) -> None:
+        PROJECTION_LAG_EVENTS.labels(name).set(events)
+        PROJECTION_LAG_SECONDS.labels(name).set(seconds)
+        for one in STATES:
+            PROJECTION_STATE.labels(name, one).set(one == state)
+
+    def _tell_dead_letters(self, letters: dict[str, int]) -> None:
+        for name in self._followers:
+            DEAD_LETTERS.labels(name).set(letters.get(name, 0))
 
     def _submit(self, follower: Follower, *, retry_halted: bool) -> None:
         if follower.name in self._running:

@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks only for metrics and labels that the running code has, and shows every one of them."""
+"""Grafana dashboards and alerts ask only for metrics and labels that the running code has, and show all of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from prometheus_client.metrics import MetricWrapperBase
 import runtime.telemetry
 
 OPS = Path(__file__).parent.parent / "ops"
-BOARD = OPS / "grafana" / "dashboards" / "tracker.json"
+BOARDS = OPS / "grafana" / "dashboards"
 PROMETHEUS = OPS / "prometheus" / "prometheus.yml"
+ALERTS = OPS / "prometheus" / "alerts.yml"
+OPERATIONS = OPS.parent / "docs" / "operations.md"
+NAMES = ["application", "database", "http", "projections", "tracker"]
 
 #: Prometheus adds these to what it scrapes: the first two itself, the third as ops/prometheus/prometheus.yml says.
 TARGET_LABELS = {"instance", "job", "role"}
-FUNCTIONS = {"rate", "sum", "histogram_quantile", "topk"}
+FUNCTIONS = {"rate", "sum", "max", "histogram_quantile", "topk"}
 
 _SELECTOR = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)\{([^}]*)\}(?:\[[^]]*\])?")
 _GROUPING = re.compile(r"\b(?:by|without) \(([^)]*)\)")
@@ -87,17 +90,29 @@ def known_labels(metric: str, known: dict[str, Shape]) -> frozenset[str]:
     return known[metric].labels if metric in known else frozenset()
 
 
-def read() -> Any:
-    return json.loads(BOARD.read_text())
+def read(name: str = "tracker") -> Any:
+    return json.loads((BOARDS / f"{name}.json").read_text())
 
 
-def test_every_metric_of_a_panel_exists_with_its_labels() -> None:
-    assert wrong(read()) == []
+every_board = pytest.mark.parametrize("name", NAMES)
+
+
+def test_these_are_all_dashboards() -> None:
+    assert sorted(path.stem for path in BOARDS.iterdir()) == NAMES
+    boards = [read(name) for name in NAMES]
+    for unique in ("uid", "title"):
+        assert len({board[unique] for board in boards}) == len(NAMES)
+
+
+@every_board
+def test_every_metric_of_a_panel_exists_with_its_labels(name: str) -> None:
+    assert wrong(read(name)) == []
 
 
 def test_every_metric_is_in_a_panel() -> None:
     """A metric that nobody looks at is a metric that nobody misses when it is wrong."""
-    drawn = {metric for _, query, _ in expressions(read()) for metric, _ in _SELECTOR.findall(query)}
+    queries = [query for name in NAMES for _, query, _ in expressions(read(name))]
+    drawn = {metric for query in queries for metric, _ in _SELECTOR.findall(query)}
     assert [sorted(shape.samples) for shape in set(registry().values()) if not drawn & shape.samples] == []
 
 
@@ -130,8 +145,9 @@ def test_a_misspelt_name_is_found(title: str, old: str, new: str, complaint: str
     assert any(complaint in said for said in wrong(board)), wrong(board)
 
 
-def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
-    board = read()
+@every_board
+def test_panels_have_numbers_of_their_own_and_do_not_overlap(name: str) -> None:
+    board = read(name)
     numbers = [panel["id"] for panel in board["panels"]]
     assert len(set(numbers)) == len(numbers)
     places = [panel["gridPos"] for panel in board["panels"]]
@@ -142,8 +158,9 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
         assert beside or above
 
 
-def test_panels_ask_the_data_source_that_is_chosen_and_only_chosen_instances() -> None:
-    board = read()
+@every_board
+def test_panels_ask_the_data_source_that_is_chosen_and_only_chosen_instances(name: str) -> None:
+    board = read(name)
     chosen = {variable["name"] for variable in board["templating"]["list"]}
     assert chosen == {"datasource", "instance"}
     assert {panel["datasource"]["uid"] for panel in panels(board)} == {"${datasource}"}
@@ -173,3 +190,38 @@ def test_provisioning_finds_the_dashboard_and_its_data_source() -> None:
     assert re.search(r"^    type: prometheus$", sources, re.MULTILINE)
     assert re.search(r"^    type: file$", providers, re.MULTILINE)
     assert re.search(r"^      path: \S+$", providers, re.MULTILINE)
+
+
+def test_compose_scrapes_every_role_under_the_same_job() -> None:
+    text = (OPS / "compose" / "prometheus.yml").read_text()
+    assert re.findall(r"^  - job_name: (\w+)", text, re.MULTILINE) == ["tracker"]
+    targets = re.findall(r'targets: \["(\w+):9090"\]\n\s+labels: \{role: (\w+)\}', text)
+    assert {service for service, role in targets if service == role} == {"api", "worker", "edge"}
+    source = (OPS / "compose" / "datasource.yml").read_text()
+    assert re.search(r"^    url: http://prometheus:9090$", source, re.MULTILINE)
+
+
+def alerts() -> list[tuple[str, str, str]]:
+    """The name, the query and the recipe of each."""
+    pattern = r"- alert: (\w+)\n\s+expr: (.*)\n.*\n.*\n.*recipe: ([\w-]+)\}"
+    return re.findall(pattern, ALERTS.read_text())
+
+
+def test_every_alert_asks_for_metrics_that_exist() -> None:
+    known = registry()
+    assert len(alerts()) == ALERTS.read_text().count("- alert:") > 0
+    for name, query, _ in alerts():
+        groups = {part.strip() for group in _GROUPING.findall(query) for part in group.split(",")}
+        for metric, matchers in _SELECTOR.findall(query):
+            assert metric in known or metric == "up", f"{name}: {metric}"
+            used = {label for label, _ in _MATCHER.findall(matchers)} | groups
+            assert used <= known_labels(metric, known) | TARGET_LABELS, f"{name}: {metric}"
+            assert ("job", "tracker") in _MATCHER.findall(matchers), name
+        rest = _GROUPING.sub("", _SELECTOR.sub("", query))
+        assert set(re.findall(r"[A-Za-z_]\w*", rest)) <= FUNCTIONS | {"and"}, name
+
+
+def test_every_alert_has_a_recipe() -> None:
+    headings = re.findall(r"^#+ (.*)$", OPERATIONS.read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert {recipe for _, _, recipe in alerts()} <= anchors

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from domain.base import Aggregate
 from runtime import follow
 from runtime.db import MissingRow, Writer
 from runtime.facts import Fact
@@ -158,29 +157,6 @@ def test_the_one_event_that_fails_is_found_in_its_batch(notes: Platform) -> None
     bug.clear()
     assert notes.engine().drain(projection, retry_halted=True) is Step.IDLE
     assert rows_of(notes, "SELECT number FROM read.note_line ORDER BY position") == [(1,), (2,), (13,), (3,)]
-
-
-def test_an_event_of_an_unknown_type_halts_who_reads_everything(
-    notes: Platform, owner: psycopg.Connection[Any]
-) -> None:
-    everything = Projection("everything")
-    seen: list[str] = []
-
-    @everything.on(Aggregate.Event)
-    def any_event(fact: Fact[Any], db: Writer) -> None:
-        seen.append(fact.topic)
-
-    write(notes, 1)
-    owner.execute(
-        "WITH future AS (INSERT INTO es.event_type (name) VALUES ('note.from_the_future') RETURNING id)"
-        " SELECT es.append(gen_random_uuid(), '', '', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'api',"
-        " NULL, NULL, ARRAY[gen_random_uuid()], ARRAY[1], ARRAY[id], ARRAY[1::smallint], ARRAY['{}'::bytea])"
-        " FROM future"
-    )
-    assert notes.engine().drain(everything) is Step.HALTED
-    assert "UnknownTopic" in rows_of(notes, "SELECT error FROM es.follower WHERE name = 'everything'")[0][0]
-    assert seen.count("note.line_added") >= 1
-    projected(notes, notes.followers[0])
 
 
 def test_an_update_that_touches_no_row_halts(notes: Platform, owner: psycopg.Connection[Any]) -> None:

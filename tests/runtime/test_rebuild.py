@@ -10,12 +10,24 @@ from typing import Any
 import psycopg
 import pytest
 
-from runtime import rebuild as rebuilding
 from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
-from runtime.rebuild import RebuildFailed, RebuildRunning, TableCheck, rebuild, verify
+from runtime.rebuild import (
+    NoStandby,
+    RebuildCancelled,
+    RebuildFailed,
+    RebuildRunning,
+    TableCheck,
+    drop,
+    rebuild,
+    roll_back,
+    runs,
+    shadow,
+    swap,
+    verify,
+)
 from runtime.store import new_id
 from tests.given import ACTOR, projected, rows_of
 from tests.runtime.notes import Note, make_projection
@@ -26,7 +38,7 @@ EVERYTHING = "SELECT (SELECT array_agg(n::text ORDER BY n) FROM read.note n), (S
 @pytest.fixture
 def projection(notes: Platform, monkeypatch: pytest.MonkeyPatch) -> Projection:
     """The notes' projection, caught up with 200 notes of three lines."""
-    monkeypatch.setattr(rebuilding, "BATCH", 150)
+    monkeypatch.setattr(shadow, "BATCH", 150)
     for _ in range(200):
         write_note(notes)
     found = notes.followers[0]
@@ -138,16 +150,18 @@ def test_events_that_arrive_during_a_rebuild_are_in_the_new_tables(notes: Platfo
 def test_a_reader_with_a_long_query_delays_the_swap_and_is_not_disturbed(
     notes: Platform, projection: Projection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "LOCK_TIMEOUT", "100ms")
-    monkeypatch.setattr(rebuilding, "LOCK_PAUSE_S", 0.01)
+    monkeypatch.setattr(swap, "LOCK_ATTEMPTS", 2)
+    monkeypatch.setattr(swap, "HOLD_PAUSE_S", 0.05)
     with ThreadPoolExecutor(1) as threads, notes.pool.connection() as reader:
         with reader.transaction():
             reader.execute("SELECT count(*) FROM read.note")
             running = threads.submit(rebuild, notes, projection)
+            write_note(notes)  # read by an attempt that comes to nothing, and by the one that succeeds
             with pytest.raises(TimeoutError):
-                running.result(0.3)
+                running.result(1)
             assert reader.execute("SELECT count(*) FROM read.note").fetchone() == (200,)
-        assert running.result(10).rows == 800
+        assert running.result(10).rows == 804
+    assert verify(notes, projection) == [TableCheck("note", 201, 0), TableCheck("note_line", 603, 0)]
 
 
 def test_two_rebuilds_of_one_projection_do_not_run_at_once(notes: Platform, projection: Projection) -> None:
@@ -188,3 +202,164 @@ def test_a_rebuild_heals_a_halted_projection(
         ("running", None, None)
     ]
     assert rows_of(notes, "SELECT count(*) FROM read.note") == [(200,)]
+
+
+def test_a_rollback_puts_the_tables_of_before_back_and_a_second_one_undoes_it(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute("DELETE FROM read.note_line")
+    rebuild(notes, projection)
+    write_note(notes)
+    projected(notes, projection)
+    lines = "SELECT count(*) FROM read.note_line"
+    assert rows_of(notes, lines) == [(603,)]
+    before = roll_back(notes, projection)
+    assert rows_of(notes, lines) == [(0,)]
+    assert rows_of(notes, "SELECT position FROM es.follower WHERE name = 'notes'") == [(before,)]
+    projected(notes, projection)
+    assert rows_of(notes, lines) == [(3,)]  # what came after the standby was left is brought up to date
+    roll_back(notes, projection)
+    assert rows_of(notes, lines) == [(603,)]
+    assert [check.differences for check in verify(notes, projection)] == [0, 0]
+
+
+def test_there_is_no_rollback_without_a_standby_or_to_tables_of_another_shape(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    with pytest.raises(NoStandby):
+        roll_back(notes, projection)
+    rebuild(notes, projection)
+    owner.execute("ALTER TABLE read.note ADD COLUMN stars int")
+    with pytest.raises(NoStandby):
+        roll_back(notes, projection)
+    assert drop(notes, projection)
+    assert not drop(notes, projection)
+    assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^standby_'").fetchone() == (0,)
+
+
+def test_dead_letters_go_and_come_back_with_the_tables_that_are_without_them(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute(
+        "INSERT INTO es.dead_letter (follower, position, stream_id, parked, error, attempts)"
+        " SELECT f, 7, gen_random_uuid(), true, 'é', 3 FROM unnest(ARRAY['notes', 'others']) AS f"
+    )
+    letters = "SELECT follower, position, parked, error, attempts, at FROM es.dead_letter ORDER BY 1"
+    before = rows_of(notes, letters)
+    rebuild(notes, projection)
+    assert rows_of(notes, letters) == before[1:]
+    roll_back(notes, projection)
+    assert rows_of(notes, letters) == before
+    roll_back(notes, projection)
+    assert rows_of(notes, letters) == before[1:]
+
+
+def test_verify_names_rows_that_differ_with_their_columns(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    ((first, second),) = rows_of(notes, "SELECT min(position), max(position) FROM read.note_line")
+    owner.execute("UPDATE read.note_line SET number = 77 WHERE position = %s", (first,))
+    owner.execute("DELETE FROM read.note_line WHERE position = %s", (second,))
+    owner.execute("INSERT INTO read.note_line SELECT 1000000, note_id, 5 FROM read.note LIMIT 1")
+    note, line = verify(notes, projection, examples=10)
+    assert (note.differences, note.examples) == (0, ())
+    assert line.differences == 4
+    found = {example.key["position"]: (example.live, example.rebuilt) for example in line.examples}
+    assert found.keys() == {first, second, 1000000}
+    assert found[first] == ({"number": 77}, {"number": 1})
+    assert found[second][0] is None
+    assert found[1000000][1] is None
+    assert len(verify(notes, projection, examples=1)[1].examples) == 1
+
+
+def test_a_rebuild_says_how_far_it_is_and_stops_while_a_pause_is_wanted(
+    notes: Platform, projection: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "TELL_S", 0)
+    seen = list[runs.RunState]()
+
+    def state() -> runs.RunState:
+        with notes.projector_pool.connection() as connection:
+            return runs.states(connection, "notes")[0]
+
+    def ask(wanted: runs.Wish) -> None:
+        with notes.projector_pool.connection() as connection:
+            runs.wish(connection, "notes", wanted)
+
+    def pause_once(position: int, head: int) -> None:
+        seen.append(state())
+        if len(seen) == 2:
+            ask("pause")
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(rebuild, notes, projection, pause_once)
+        while state_is(notes) != "paused":
+            assert not running.done()
+        paused = state()
+        assert paused.position == 300
+        with pytest.raises(TimeoutError):
+            running.result(0.5)
+        assert state() == paused
+        ask("run")
+        assert running.result(20).rows == 800
+    assert [(one.state, one.position) for one in seen[:3]] == [("running", 0), ("running", 150), ("running", 300)]
+    assert seen[2].target == 800
+    assert seen[2].rate > 0
+    assert seen[2].eta_s is not None
+    assert (state().state, state().facts, state().eta_s) == ("done", 800, None)
+
+
+def state_is(platform: Platform) -> str | None:
+    with platform.projector_pool.connection() as connection:
+        return next((one.state for one in runs.states(connection, "notes")), None)
+
+
+def test_a_cancelled_rebuild_leaves_the_live_tables_and_nothing_else(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "TELL_S", 0)
+    before = rows_of(notes, EVERYTHING)
+
+    def cancel(position: int, head: int) -> None:
+        with notes.projector_pool.connection() as connection:
+            runs.wish(connection, "notes", "cancel")
+
+    with pytest.raises(RebuildCancelled):
+        rebuild(notes, projection, cancel)
+    assert state_is(notes) == "cancelled"
+    assert rows_of(notes, EVERYTHING) == before
+    assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(rebuild|standby)_'").fetchone() == (0,)
+    with pytest.raises(RebuildFailed), notes.projector_pool.connection() as connection:
+        runs.wish(connection, "notes", "pause")
+
+
+def test_a_rebuild_whose_process_was_killed_is_interrupted_and_begins_again(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    def kill(position: int, head: int) -> None:
+        owner.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2")
+
+    with pytest.raises(psycopg.OperationalError):
+        rebuild(notes, projection, kill)
+    assert state_is(notes) == "interrupted"
+    assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'rebuild_notes'").fetchone() == (1,)
+    assert rebuild(notes, projection).rows == 800
+    assert state_is(notes) == "done"
+
+
+def test_a_rebuild_lets_live_projections_that_fall_behind_go_first(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "TELL_S", 0)
+    monkeypatch.setattr(runs, "LAG_S", 0)
+    seen = set[bool]()
+
+    def look(position: int, head: int) -> None:
+        with notes.projector_pool.connection() as connection:
+            seen.add(runs.states(connection, "notes")[0].throttled)
+
+    rebuild(notes, projection, look)
+    assert seen == {False}  # a follower that does not move has nothing of a pause
+    owner.execute("INSERT INTO es.follower (name, position, moved_at) VALUES ('other', 1, now() + interval '1 hour')")
+    rebuild(notes, projection, look)
+    assert seen == {False, True}

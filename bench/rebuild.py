@@ -1,0 +1,233 @@
+"""How fast read tables are made anew: plain projections by one process and by two, real ones, and what a swap costs.
+
+The history is written by COPY below the store, since appending it would take longer than reading it. One plain
+projection has a row for each fact, the other a row for each stream; both read the same facts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psutil
+import psycopg
+
+from bench.figures import show
+from domain import EVENTS
+from domain.moderation import Case
+from projections import ALL
+from runtime.db import Writer
+from runtime.embedded import Postgres, Valkey
+from runtime.facts import Fact
+from runtime.migrate import migrate
+from runtime.platform import Platform
+from runtime.projection import Projection
+from runtime.rebuild import rebuild, roll_back
+from runtime.rebuild.parallel import GC_THRESHOLD, rebuild_all
+from runtime.secrets import Secrets
+from runtime.settings import Database, Redis, Settings
+
+EVENTS_PER_CASE = 50
+REAL = ("moderation", "audit")
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def plain(name: str, table: str) -> Projection:
+    """A row for each comment, or one for each case."""
+    projection = Projection(name, table)
+
+    def comment(fact: Fact[Case.Commented], db: Writer) -> None:
+        db.execute(
+            f"INSERT INTO {table} (position, case_id, version, at, author_id, text) VALUES (%s, %s, %s, %s, %s, %s)",
+            (fact.position, fact.stream_id, fact.version, fact.at, fact.event.author_id, fact.event.text),
+        )
+
+    def count(fact: Fact[Case.Commented], db: Writer) -> None:
+        db.execute(
+            f"INSERT INTO {table} AS c (case_id, comments, text) VALUES (%s, 1, %s) ON CONFLICT (case_id) DO UPDATE"
+            " SET comments = c.comments + excluded.comments, text = excluded.text",
+            (fact.stream_id, fact.event.text),
+        )
+
+    projection.on(Case.Commented)(comment if "row" in name else count)
+    return projection
+
+
+PLAIN = [plain("rows_1", "bench_rows_1"), plain("rows_2", "bench_rows_2"),
+         plain("folded_1", "bench_folded_1"), plain("folded_2", "bench_folded_2")]  # fmt: skip
+TABLES = "".join(
+    f"CREATE TABLE read.bench_rows_{n} (position bigint PRIMARY KEY, case_id uuid NOT NULL, version int NOT NULL,"
+    " at timestamptz NOT NULL, author_id uuid NOT NULL, text text NOT NULL);"
+    f"CREATE INDEX ON read.bench_rows_{n} (case_id, version);"
+    f"CREATE INDEX ON read.bench_rows_{n} (author_id, position);"
+    f"CREATE TABLE read.bench_folded_{n} (case_id uuid PRIMARY KEY, comments int NOT NULL, text text NOT NULL);"
+    for n in (1, 2)
+)
+
+
+def open_bench(settings: Settings) -> Platform:
+    """The site's platform with the plain projections."""
+    secrets = Secrets(b"j" * 32, b"s" * 32, b"k" * 32)
+    return Platform(settings, EVENTS, (*ALL, *PLAIN), secrets=secrets)
+
+
+def write_history(platform: Platform, owner: psycopg.Connection[Any], events: int) -> None:
+    """Cases with comments; a hundred streams take turns."""
+    rng, encode = Random(1), msgspec.json.encode
+    types = platform.history.types
+    topics = {kind: types.type_id(kind.TOPIC) for kind in (Case.Opened, Case.Commented)}
+
+    def new_id() -> UUID:
+        return UUID(int=rng.getrandbits(128))
+
+    at = FIRST
+    query = (
+        "COPY es.event (stream_id, version, part, type, schema_version, command_id, correlation_id, causation_id,"
+        " actor_id, origin, data) FROM STDIN"
+    )
+    with owner.cursor() as cursor, cursor.copy(query) as copy:
+        authors = [new_id() for _ in range(2000)]
+        for _ in range(0, events, EVENTS_PER_CASE * 100):
+            cases = [new_id() for _ in range(100)]
+            for version in range(1, EVENTS_PER_CASE + 1):
+                for case in cases:
+                    at += timedelta(seconds=1)
+                    if version == 1:
+                        kind: type[Any] = Case.Opened
+                        data = {"subject_type": "torrent", "subject_id": case, "concerned_id": authors[0]}
+                    else:
+                        kind, data = Case.Commented, {"author_id": rng.choice(authors), "text": "x" * 100}
+                    command = new_id()
+                    copy.write_row(
+                        (case, version, case.int & 63, topics[kind], 1, command, command, command,
+                         authors[0], "api", encode({"timestamp": at, **data}))
+                    )  # fmt: skip
+
+
+@contextmanager
+def site(events: int) -> Iterator[tuple[Platform, Settings, psycopg.Connection[Any]]]:
+    with tempfile.TemporaryDirectory() as at, Postgres(Path(at)) as postgres, Valkey(Path(at)) as valkey:
+        migrate(postgres.url())
+        settings = Settings(
+            data_dir=Path(at),
+            database=Database(url=postgres.url(user="tracker_app")),
+            redis=Redis(url=valkey.url()),
+        )
+        with psycopg.connect(postgres.url(), autocommit=True) as owner, open_bench(settings) as platform:
+            owner.execute(f"SET ROLE tracker_projector; {TABLES} RESET ROLE")
+            began = time.perf_counter()
+            write_history(platform, owner, events)
+            owner.execute("VACUUM ANALYZE es.event")
+            print(f"{events:,} events written in {time.perf_counter() - began:.1f} s", flush=True)
+            yield platform, settings, owner
+
+
+def rates(platform: Platform, settings: Settings, events: int) -> None:
+    """Facts a second of one process, and of two processes with a projection of the same kind each."""
+    figures: dict[str, list[float]] = {}
+    followers = {follower.name: follower for follower in platform.followers}
+    for kind in ("rows", "folded"):
+        figures[f"{kind}, 1 process"] = [_alone(platform, followers[f"{kind}_1"])]
+        figures[f"{kind}, 2 processes"] = [_together(settings, [f"{kind}_1", f"{kind}_2"], events)]
+    for name in REAL:
+        figures[f"{name}, 1 process"] = [_alone(platform, followers[name])]
+    figures[f"{' and '.join(REAL)}, 2 processes"] = [_together(settings, REAL, events)]
+    show(f"rebuild of {events:,} events", figures, "rows, 1 process", "events/s")
+
+
+def _alone(platform: Platform, projection: Any) -> float:
+    assert isinstance(projection, Projection)
+    began, ours, theirs = time.perf_counter(), time.process_time(), _postgres_s(platform)
+    facts = rebuild(platform, projection).facts
+    took, ours = time.perf_counter() - began, time.process_time() - ours
+    print(
+        f"{projection.name}: {facts:,} facts; of each {ours / facts * 1e6:.1f} µs computed here,"
+        f" {(_postgres_s(platform) - theirs) / facts * 1e6:.1f} µs by PostgreSQL, {took / facts * 1e6:.1f} µs passed",
+        flush=True,
+    )
+    return facts / took
+
+
+def _postgres_s(platform: Platform) -> float:
+    """Seconds that the server and all of its children that live have computed."""
+    with platform.pool.connection() as connection:
+        server = psutil.Process(connection.info.backend_pid).parent()
+    assert server is not None
+    times = [process.cpu_times() for process in (server, *server.children())]
+    return float(sum(one.user + one.system for one in times))
+
+
+def _together(settings: Settings, names: Sequence[str], events: int) -> float:
+    """With the start of the processes, which is what an operator waits for."""
+    began = time.perf_counter()
+    facts = sum(rebuilt.facts for rebuilt in rebuild_all(partial(open_bench, settings), names, 2))
+    return facts / (time.perf_counter() - began)
+
+
+def swaps(platform: Platform, count: int) -> None:
+    """What readers feel of tables that are exchanged under them: `roll_back` is a swap without a rebuild."""
+    projection = PLAIN[2]
+    rebuild(platform, projection)
+    done, waits, errors = threading.Event(), list[float](), list[str]()
+
+    def read() -> None:
+        with platform.pool.connection() as connection:
+            while not done.is_set():
+                began = time.perf_counter()
+                try:
+                    connection.execute("SELECT count(*) FROM (SELECT FROM read.bench_folded_1 LIMIT 100) t").fetchone()
+                except psycopg.Error as error:
+                    errors.append(repr(error))
+                waits.append(time.perf_counter() - began)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    quiet, took = sorted(waits), list[float]()
+    waits.clear()
+    for _ in range(count):
+        began = time.perf_counter()
+        roll_back(platform, projection)
+        took.append(time.perf_counter() - began)
+        time.sleep(0.1)
+    done.set()
+    for thread in threads:
+        thread.join()
+    print(
+        f"{count} swaps under 3 readers: {len(errors)} errors; a read takes at most {max(waits) * 1000:.1f} ms"
+        f" (p99.9 {_part(sorted(waits), 0.999):.1f} ms), without swaps {quiet[-1] * 1000:.1f} ms"
+        f" ({_part(quiet, 0.999):.1f} ms); a swap {statistics.median(took) * 1000:.1f} ms"
+    )
+
+
+def _part(values: Sequence[float], part: float) -> float:
+    return values[int(len(values) * part)] * 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--swaps", type=int, default=30)
+    options = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLD)
+    with site(options.events) as (platform, settings, _):
+        rates(platform, settings, options.events)
+        swaps(platform, options.swaps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,2 @@
+DROP TABLE es.standby;
+DROP TABLE es.rebuild;

@@ -1,0 +1,2 @@
+DROP INDEX es.event_long;
+DROP TABLE es.snapshot;

@@ -1,0 +1,108 @@
+"""Where do the read tables stand, and how far is what rebuilds or verifies them?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from domain.permissions import Permission
+from runtime import health
+from runtime.http.body import StrictRoute
+from runtime.http.deps import Caller, PlatformDep, ReadDb, Requires
+from runtime.platform import Platform
+from runtime.rebuild import runs
+
+router = APIRouter(prefix="/api/v1/projections", tags=["projections"], route_class=StrictRoute)
+
+Manager = Annotated[Caller, Requires(Permission.SITE_MANAGE)]
+
+#: How often a stream says how far a run is; a listener that wants more than so many comes again.
+TELL_S = 0.5
+TELL_MAX = 1200
+
+
+class RunShown(BaseModel):
+    """The last rebuild or verification. `rate` is facts a second, `eta_s` how many seconds are left if it is known,
+    `differences` rows that a verification found to differ; `interrupted` says that its process is gone."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    kind: Literal["rebuild", "verify"]
+    state: Literal["running", "paused", "done", "failed", "cancelled", "interrupted"]
+    position: int
+    target: int
+    facts: int
+    rate: float
+    throttled: bool
+    differences: int | None
+    error: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    eta_s: float | None
+
+
+class ProjectionShown(BaseModel):
+    """A projection or policy. `lag_events` and `lag_s` are how far it is behind; `failed_position` and `error` what it
+    halted at or waits for; `dead_letters` facts that it has passed over."""
+
+    name: str
+    state: Literal["running", "halted", "waiting", "paused"]
+    position: int
+    lag_events: int
+    lag_s: float
+    dead_letters: int
+    failed_position: int | None
+    error: str | None
+    last_run: RunShown | None
+
+
+class ProjectionsShown(BaseModel):
+    items: list[ProjectionShown]
+
+
+@router.get("")
+def list_projections(staff: Manager, db: ReadDb) -> ProjectionsShown:
+    """Every projection and policy, and the last rebuild or verification of each."""
+    last = {run.name: RunShown.model_validate(run) for run in runs.states(db)}
+    return ProjectionsShown(
+        items=[ProjectionShown(**one, last_run=last.get(one["name"])) for one in health.followers(db)]
+    )
+
+
+@router.get(
+    "/progress",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+def follow_progress(staff: Manager, platform: PlatformDep) -> StreamingResponse:
+    """Server-sent events: one `run` for each projection whose rebuild or verification has moved, and `end` when none
+    runs any more."""
+    return StreamingResponse(_progress(platform), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _progress(platform: Platform) -> Iterator[str]:
+    said: dict[str, str] = {}
+    for _ in range(TELL_MAX):
+        with platform.pool.connection() as connection:
+            found = [RunShown.model_validate(run) for run in runs.states(connection)]
+        for run in found:
+            data = run.model_dump_json()
+            is_news = said.get(run.name) != data
+            if is_news and (run.name in said or run.state in ("running", "paused")):
+                yield _event("run", data)
+            said[run.name] = data
+        if not any(run.state in ("running", "paused") for run in found):
+            yield _event("end", "{}")
+            return
+        time.sleep(TELL_S)
+
+
+def _event(kind: str, data: str) -> str:
+    return f"event: {kind}\ndata: {data}\n\n"

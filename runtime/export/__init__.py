@@ -1,0 +1,1 @@
+"""What leaves the store for analysts: facts of the log and announces of the journal, in files that can be verified."""

@@ -1,0 +1,328 @@
+"""The cursor that projection handlers write with while their tables are built anew and nobody reads them.
+
+Plain statements change rows in memory, which are written together by COPY; all others go to PostgreSQL in a pipeline,
+after the rows that they may see. Who writes is alone with the tables, so what is in memory is what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any, LiteralString
+
+from psycopg import Connection, Cursor, sql
+
+from runtime.db import MissingRow, Writer
+from runtime.rebuild.gathered import Gathered, Key, Row
+from runtime.rebuild.statements import Assigned, Insert, Plain, Select, Update, mentioned, plain, written
+
+#: So few rows cost less as statements of a pipeline than as a COPY, which has to end the pipeline.
+FEW_ROWS = 16
+#: Statements whose answers may be outstanding.
+PIPELINED = 1000
+
+
+class RowExists(Exception):
+    """A handler inserts a row that is there."""
+
+
+class _Unclear(Exception):
+    """The statement is plain, but what it makes of the values only PostgreSQL can say."""
+
+
+class GatheringWriter(Writer):
+    """A `Writer` of one transaction; `tables` outlive it, and `finish` has to be called before it ends.
+
+    `before_others` is called before a statement that may look for rows in another way than by their key.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        cursor: Cursor[Any],
+        tables: dict[str, Gathered],
+        plans: dict[str, Plan],
+        before_others: Callable[[], None],
+    ) -> None:
+        super().__init__(cursor)
+        self._connection = connection
+        self._tables = tables
+        self._plans = plans
+        self._before_others = before_others
+        self._pipeline = ExitStack()
+        self._is_pipelined = False
+        self._unanswered: list[tuple[Cursor[Any], str, int]] = []
+
+    def execute(self, query: LiteralString, params: Sequence[object] = ()) -> None:
+        self._carry_out(query, params, must=False)
+
+    def update(self, query: LiteralString, params: Sequence[object] = ()) -> None:
+        self._carry_out(query, params, must=True)
+
+    def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        plan = self._plan(query)
+        try:
+            if plan.plain is not None:
+                return self._do(plan.plain, params, must=False)
+        except _Unclear:
+            pass
+        self._prepare(plan)
+        self._answer()
+        return super().rows(query, params)
+
+    def copy(self, query: LiteralString, rows: Iterable[bytes]) -> None:
+        self._prepare(self._plan(query))
+        self._answer()
+        super().copy(query, rows)
+
+    def many(self, query: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        self._prepare(self._plan(query))
+        self._answer()
+        super().many(query, rows)
+
+    def finish(self) -> None:
+        """Write everything; raises what any of the statements would have raised."""
+        for table in self._tables.values():
+            self._write(table)
+        self._answer()
+
+    def abandon(self) -> None:
+        """Leave the pipeline of a transaction that is to be rolled back, and forget what it would have written."""
+        try:
+            self._pipeline.close()
+        except Exception:
+            pass
+        for table in self._tables.values():
+            table.forget()
+
+    def _carry_out(self, query: LiteralString, params: Sequence[object], *, must: bool) -> None:
+        plan = self._plan(query)
+        if plan.plain is not None and not isinstance(plan.plain, Select):
+            try:
+                self._do(plan.plain, params, must)
+                return
+            except _Unclear:
+                pass
+        self._prepare(plan)
+        self._send(query, params, 1 if must else 0)
+
+    def _plan(self, query: str) -> Plan:
+        found = self._plans.get(query)
+        if found is None:
+            found = self._plans[query] = Plan(query, self._tables)
+        return found
+
+    def _do(self, statement: Plain, params: Sequence[object], must: bool) -> list[tuple[Any, ...]]:
+        table = self._tables[statement.table]
+        if isinstance(statement, Insert):
+            self._insert(table, statement, params)
+            return []
+        table.asked = True
+        if isinstance(statement, Update):
+            return self._update(table, statement, params, must)
+        row = self._find(table, _key(table, statement.key, params))
+        return [] if row is None else [_values(table, row, statement.columns)]
+
+    def _insert(self, table: Gathered, statement: Insert, params: Sequence[object]) -> None:
+        row = statement.row(params)
+        key = table.key_of(row)
+        if key is None:
+            raise _Unclear
+        there = table.row(key)
+        if statement.merged is None:
+            if there is not None:
+                raise RowExists(f"{table.name} {key}")
+            table.new[key] = row
+            return
+        table.asked = True
+        if there is None and not table.complete:
+            there = self._find(table, key)
+        if there is None:
+            table.new[key] = row
+        else:
+            table.change(key, there, _changes(there, statement.merged, params))
+
+    def _update(self, table: Gathered, statement: Update, params: Sequence[object], must: bool) -> list[Any]:
+        key = _key(table, statement.key, params)
+        is_absolute = not statement.returning and not any(change.added for change in statement.changes)
+        row = table.row(key)
+        if row is None and not table.complete and is_absolute and must:
+            changes = _changes({}, statement.changes, params)
+            table.changed.setdefault(key, {}).update(changes)
+            return []
+        row = row or self._find(table, key)
+        if row is None:
+            if must:
+                raise MissingRow(f"{table.name} {key}")
+            return []
+        changes = _changes(row, statement.changes, params)
+        answer = _values(table, {**row, **changes}, statement.returning)
+        table.change(key, row, changes)
+        return [answer] if statement.returning else []
+
+    def _find(self, table: Gathered, key: Key) -> Row | None:
+        """The row from memory, or from PostgreSQL when memory cannot say that there is none."""
+        row = table.row(key)
+        if row is not None or table.complete:
+            return row
+        if key in table.changed:
+            raise _Unclear
+        self._answer()
+        found = self.cursor.execute(_lookup(table), key, binary=True).fetchone()
+        if found is None:
+            return None
+        assert self.cursor.description is not None
+        row = dict(zip((column.name for column in self.cursor.description), found, strict=True))
+        table.remember(key, row)
+        return row
+
+    def _prepare(self, plan: Plan) -> None:
+        """Write what the statement may see, and forget what it may change."""
+        if plan.looks_around:
+            self._answer()
+            self._before_others()
+        for name in plan.mentioned:
+            self._write(self._tables[name])
+        for name in plan.written:
+            self._tables[name].forget()
+
+    def _write(self, table: Gathered) -> None:
+        for columns, rows in table.new_rows():
+            names = [sql.Identifier(column) for column in columns]
+            if len(rows) < FEW_ROWS:
+                insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                    sql.Identifier(table.name),
+                    sql.SQL(", ").join(names),
+                    sql.SQL(", ").join([sql.Placeholder()] * len(names)),
+                )
+                for row in rows:
+                    self._send(insert, list(row.values()), 1)
+            else:
+                self._copy_rows(table.name, names, rows)
+        for columns, rows in table.changed_rows():
+            self._write_changes(table, columns, rows)
+        table.written()
+
+    def _copy_rows(self, table: str, names: list[sql.Identifier], rows: list[Row]) -> None:
+        self._answer()
+        query = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), sql.SQL(", ").join(names))
+        with self.cursor.copy(query) as copy:
+            for row in rows:
+                copy.write_row(row.values())  # type: ignore[arg-type]
+
+    def _write_changes(self, table: Gathered, columns: tuple[str, ...], rows: list[Row]) -> None:
+        key, rest = len(table.key), columns[len(table.key) :]
+        if len(rows) < FEW_ROWS:
+            update = _update_statement(table, rest)
+            for row in rows:
+                values = list(row.values())
+                self._send(update, values[key:] + values[:key], 1)
+            return
+        self._answer()
+        names = [sql.Identifier(column) for column in columns]
+        changes = sql.Identifier(f"changes_{table.name}")
+        make = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
+        self.cursor.execute("SET LOCAL client_min_messages = warning")
+        self.cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(changes))
+        self.cursor.execute(make.format(changes, sql.SQL(", ").join(names), sql.Identifier(table.name)))
+        self._copy_rows(f"changes_{table.name}", names, rows)
+        self.cursor.execute(_update_from(table, changes, rest))
+        if self.cursor.rowcount != len(rows):
+            raise MissingRow(f"{table.name}: {len(rows) - self.cursor.rowcount} of {len(rows)} changed rows")
+
+    def _send(self, query: Any, params: Sequence[object], least: int) -> None:
+        """Let PostgreSQL carry out a statement; `least` rows have to be affected, which is looked at later."""
+        if not self._is_pipelined:
+            self._pipeline.enter_context(self._connection.pipeline())
+            self._is_pipelined = True
+        cursor = self._connection.cursor()
+        cursor.execute(query, params)
+        self._unanswered.append((cursor, str(query), least))
+        if len(self._unanswered) >= PIPELINED:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Wait for what was sent; raises what any of it met with."""
+        if not self._is_pipelined:
+            return
+        self._is_pipelined = False
+        self._pipeline.close()
+        unanswered, self._unanswered = self._unanswered, []
+        for cursor, query, least in unanswered:
+            if cursor.rowcount < least:
+                raise MissingRow(" ".join(query.split())[:120])
+
+
+class Plan:
+    """How a statement is carried out: plainly, or by PostgreSQL after certain tables were written."""
+
+    def __init__(self, query: str, tables: dict[str, Gathered]) -> None:
+        self.plain = _usable(plain(query), tables)
+        self.mentioned = mentioned(query, tables)
+        self.written = written(query, tables)
+        is_insert = query.lstrip().startswith(("INSERT", "COPY"))
+        self.looks_around = self.plain is None and self.mentioned != (self.written if is_insert else ())
+
+
+def _usable(statement: Plain | None, tables: dict[str, Gathered]) -> Plain | None:
+    """Only statements about whole keys of tables of ours, and columns that these have."""
+    if statement is None or (table := tables.get(statement.table)) is None or not table.key:
+        return None
+    if isinstance(statement, Insert):
+        named = (*statement.columns,)
+        is_keyed = set(table.key) <= set(named) and (statement.merged is None or set(statement.key) == set(table.key))
+    else:
+        named = statement.columns if isinstance(statement, Select) else statement.returning
+        is_keyed = set(statement.key) == set(table.key)
+    return statement if is_keyed and set(named) <= set(table.types) else None
+
+
+def _key(table: Gathered, places: dict[str, int], params: Sequence[object]) -> Key:
+    key = table.key_of({column: params[place] for column, place in places.items()})
+    if key is None:
+        raise _Unclear
+    return key
+
+
+def _values(table: Gathered, row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
+    values = table.values(row, columns)
+    if values is None:
+        raise _Unclear
+    return values
+
+
+def _changes(row: Row, assigned: Iterable[Assigned], params: Sequence[object]) -> Row:
+    """What the columns hold afterwards; raises `_Unclear` for sums of what is no integer."""
+    changes = {}
+    for one in assigned:
+        value = one.of(params)
+        if one.added:
+            before = row.get(one.column)
+            if type(before) is not int or type(value) is not int:
+                raise _Unclear
+            value = before + value
+        changes[one.column] = value
+    return changes
+
+
+def _lookup(table: Gathered) -> sql.Composed:
+    return sql.SQL("SELECT * FROM {} WHERE {}").format(sql.Identifier(table.name), _by_key(table))
+
+
+def _update_statement(table: Gathered, columns: Sequence[str]) -> sql.Composed:
+    changes = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in columns)
+    return sql.SQL("UPDATE {} SET {} WHERE {}").format(sql.Identifier(table.name), changes, _by_key(table))
+
+
+def _update_from(table: Gathered, changes: sql.Identifier, columns: Sequence[str]) -> sql.Composed:
+    names = [sql.Identifier(column) for column in columns]
+    return sql.SQL("UPDATE {} t SET {} FROM {} c WHERE {}").format(
+        sql.Identifier(table.name),
+        sql.SQL(", ").join(sql.SQL("{0} = c.{0}").format(name) for name in names),
+        changes,
+        sql.SQL(" AND ").join(sql.SQL("t.{0} = c.{0}").format(sql.Identifier(name)) for name in table.key),
+    )
+
+
+def _by_key(table: Gathered) -> sql.Composed:
+    return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in table.key)

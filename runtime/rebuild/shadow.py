@@ -1,0 +1,188 @@
+"""Copies of a projection's tables in a schema beside `read`, and how far they have been filled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from psycopg import Connection, OperationalError
+
+from runtime.db import Writer, writing
+from runtime.facts import AnyFact, FactLog
+from runtime.platform import Platform
+from runtime.projection import Projection
+from runtime.rebuild.copies import make_copy, make_secondary_indexes, run
+from runtime.rebuild.errors import RebuildFailed, RebuildRunning
+from runtime.rebuild.gathered import Gathered
+from runtime.rebuild.gathering import GatheringWriter, Plan
+
+#: Facts per transaction: what is gathered of them has to be worth a COPY.
+BATCH = 10_000
+#: First half of the advisory lock that keeps a second rebuild of the same projection out (the second: its name).
+LOCK_CLASS = 7919
+
+log = structlog.get_logger()
+
+#: Called after each batch with the position reached, the one to reach, and the facts read so far.
+Told = Callable[[int, int, int], None]
+
+
+class Shadow:
+    """Empty at first. `position` is that of the last fact in it; `facts` is how many were read."""
+
+    def __init__(
+        self, platform: Platform, projection: Projection, connection: Connection[Any], schema: str, told: Told
+    ) -> None:
+        self.projection = projection
+        self.connection = connection
+        self.schema = schema
+        self.position = 0
+        self.facts = 0
+        #: Positions that are passed over.
+        self.without: frozenset[int] = frozenset()
+        self.log = FactLog(platform.history)
+        self._told = told
+        self._tables: dict[str, Gathered] = {}
+        self._plans: dict[str, Plan] = {}
+        self._is_indexed = False
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, platform: Platform, projection: Projection, connection: Connection[Any], told: Told
+    ) -> Iterator[Shadow]:
+        """Empty copies in a schema that is removed in the end."""
+        shadow = cls(platform, projection, connection, f"rebuild_{projection.name}", told)
+        shadow.drop()
+        with connection.transaction():
+            run(connection, "CREATE SCHEMA {}", shadow.schema)
+            shadow.make_tables()
+        try:
+            yield shadow
+        finally:
+            if not connection.closed:
+                shadow.drop()
+
+    def make_tables(self) -> None:
+        """The copies, in a schema that is there."""
+        for table in self.projection.tables:
+            make_copy(self.connection, self.schema, table)
+            self._tables[table] = Gathered.of(self.connection, self.schema, table)
+
+    def drop(self) -> None:
+        self.connection.execute("SET statement_timeout = 0")
+        run(self.connection, "DROP SCHEMA IF EXISTS {} CASCADE", self.schema)
+
+    def make_indexes(self) -> None:
+        """Those that were left out so far; the planner is told what there is to find."""
+        if self._is_indexed:
+            return
+        self._is_indexed = True
+        for table in self.projection.tables:
+            make_secondary_indexes(self.connection, self.schema, table)
+            run(self.connection, "ANALYZE {}.{}", self.schema, table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is read within it is read again when it is rolled back."""
+        position, facts = self.position, self.facts
+        try:
+            with self.connection.transaction():
+                yield
+        except BaseException:
+            self.position, self.facts = position, facts
+            for table in self._tables.values():
+                table.forget()
+            raise
+
+    def fill(self, target: Callable[[], int]) -> None:
+        """Read on until `target()` is reached, a transaction for each batch."""
+        while self.position < (upto := target()):
+            self._read_on(upto, self._told)
+
+    def fill_rest(self, upto: int) -> None:
+        """The same within a `transaction`."""
+        while self.position < upto:
+            self._read_on(upto, lambda *_: None)
+
+    def handle(self, facts: Sequence[AnyFact]) -> None:
+        """Facts that follow those read so far, in one transaction; raises `RebuildFailed`."""
+        try:
+            self._handle_gathering(facts)
+        except OperationalError:
+            raise
+        except Exception:
+            self._handle_singly(facts)
+
+    def _read_on(self, upto: int, told: Told) -> None:
+        read = self.log.read(self.connection, self.position, upto, self.projection.topics, BATCH)
+        end = read[-1].position if len(read) == BATCH else upto
+        left: Sequence[AnyFact] = [fact for fact in read if fact.position not in self.without]
+        while left:
+            facts = self.projection.portion(left)
+            left = left[len(facts) :]
+            self.handle(facts)
+            self.facts += len(facts)
+            self.position = facts[-1].position if left else end
+            told(self.position, upto, self.facts)
+        if self.position < end:
+            self.position = end
+            told(self.position, upto, self.facts)
+
+    def _handle_gathering(self, facts: Sequence[AnyFact]) -> None:
+        with writing(self.connection, self.schema) as db:
+            db.cursor.execute("SET LOCAL statement_timeout = 0")
+            writer = GatheringWriter(self.connection, db.cursor, self._tables, self._plans, self.make_indexes)
+            try:
+                for facts_of_run in self.projection.runs(facts):
+                    self.projection.apply(facts_of_run, writer)
+                writer.finish()
+            except BaseException:
+                writer.abandon()
+                raise
+
+    def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
+        """A transaction each, so that what was handled before the fact that fails is certain."""
+        with writing(self.connection, self.schema) as db:
+            for facts_of_run in self.projection.runs(facts):
+                self._apply(facts_of_run, db)
+
+    def _apply(self, facts: Sequence[AnyFact], db: Writer) -> None:
+        try:
+            self.projection.apply(facts, db)
+        except Exception as error:
+            first, last = facts[0].position, facts[-1].position
+            where = f"at position {first}" if first == last else f"between positions {first} and {last}"
+            what = f"{self.projection.name} cannot handle {facts[0].topic} {where}"
+            raise RebuildFailed(f"{what}: {error!r}") from error
+
+
+@contextmanager
+def alone(connection: Connection[Any], name: str) -> Iterator[None]:
+    """Hold the projection's rebuild lock; raises `RebuildRunning`."""
+    key = (LOCK_CLASS, name)
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
+    if row != (True,):
+        raise RebuildRunning(f"{name} is being rebuilt or verified by somebody else")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
+            connection.execute("SET statement_timeout = '30s'")
+
+
+def hold_follower(connection: Connection[Any], name: str) -> int:
+    """Keep the live projection from moving until this transaction ends; returns where it stands."""
+    connection.execute("INSERT INTO es.follower (name) VALUES (%s) ON CONFLICT DO NOTHING", (name,))
+    row = connection.execute("SELECT position FROM es.follower WHERE name = %s FOR UPDATE", (name,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def live_position(connection: Connection[Any], name: str) -> int:
+    """How far the live projection has got."""
+    row = connection.execute("SELECT position FROM es.follower WHERE name = %s", (name,)).fetchone()
+    return int(row[0]) if row else 0

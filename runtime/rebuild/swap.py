@@ -1,0 +1,130 @@
+"""Tables exchanged in one transaction: new ones for live ones, or the standby for what took its place.
+
+Readers wait for the exchange alone: the locks are asked for briefly, and again, rather than waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from psycopg import Connection, sql
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from psycopg.types.json import Jsonb
+
+from runtime.projection import Projection
+from runtime.rebuild.copies import is_alike, run
+from runtime.rebuild.errors import NoStandby, RebuildFailed
+from runtime.rebuild.shadow import Shadow, hold_follower
+
+#: Readers that come meanwhile stand behind us for this long at most.
+LOCK_WAIT_MS = 5
+#: So often the tables are asked for while the projection is held, and the projection is held so often.
+LOCK_ATTEMPTS, LOCK_PAUSE_S = 25, 0.02
+HOLD_ATTEMPTS, HOLD_PAUSE_S = 15, 0.5
+
+#: What the live tables are without is kept beside them, and what the standby is without is to be replayed again.
+_EXCHANGE_LETTERS = """
+WITH mine AS (DELETE FROM es.dead_letter WHERE follower = %(name)s RETURNING *),
+old AS (SELECT letters FROM es.standby WHERE name = %(name)s),
+kept AS (
+  INSERT INTO es.standby (name, position, letters)
+  SELECT %(name)s, %(position)s, coalesce((SELECT jsonb_agg(to_jsonb(mine)) FROM mine), '[]')
+  ON CONFLICT (name) DO UPDATE SET position = excluded.position, letters = excluded.letters, made_at = now())
+SELECT old.letters FROM old
+"""
+_GIVE_LETTERS = "INSERT INTO es.dead_letter SELECT * FROM jsonb_populate_recordset(NULL::es.dead_letter, %s)"
+
+T = TypeVar("T")
+
+
+def patiently(step: Callable[[], T], name: str) -> T:
+    """Try again while others hold the locks that a step needs; raises `RebuildFailed` in the end."""
+    for _ in range(HOLD_ATTEMPTS):
+        try:
+            return step()
+        except (LockNotAvailable, DeadlockDetected):
+            time.sleep(HOLD_PAUSE_S)
+    raise RebuildFailed(f"{name}: long queries hold its tables, try again later")
+
+
+def swap_in(shadow: Shadow) -> None:
+    """Put the copies in the place of the live tables, which become the standby."""
+    connection, projection = shadow.connection, shadow.projection
+    drop_standby(connection, projection)
+    with shadow.transaction():
+        connection.execute("SET LOCAL lock_timeout = '2s'")
+        before = hold_follower(connection, projection.name)
+        shadow.fill_rest(shadow.log.safe_position(connection))
+        run(connection, "CREATE SCHEMA {}", standby_of(projection))
+        _exchange(connection, projection, shadow.schema, standby_of(projection), before, shadow.position)
+
+
+def swap_back(connection: Connection[Any], projection: Projection) -> int:
+    """Put the standby in the place of the live tables and these in its; returns its position, from which it goes on.
+
+    Raises `NoStandby`.
+    """
+    standby, aside = standby_of(projection), f"rebuild_{projection.name}"
+    with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '2s'")
+        live = hold_follower(connection, projection.name)
+        found = connection.execute("SELECT position FROM es.standby WHERE name = %s", (projection.name,)).fetchone()
+        if found is None or not all(is_alike(connection, standby, table) for table in projection.tables):
+            raise NoStandby(f"{projection.name} has no standby of the shape that its tables have now")
+        run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", aside)
+        run(connection, "ALTER SCHEMA {} RENAME TO {}", standby, aside)
+        run(connection, "CREATE SCHEMA {}", standby)
+        _exchange(connection, projection, aside, standby, live, int(found[0]))
+    run(connection, "DROP SCHEMA {}", aside)
+    return int(found[0])
+
+
+def drop_standby(connection: Connection[Any], projection: Projection) -> bool:
+    """Give back the room that the tables of before take; returns whether there were any."""
+    with connection.transaction():
+        run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", standby_of(projection))
+        return connection.execute("DELETE FROM es.standby WHERE name = %s", (projection.name,)).rowcount > 0
+
+
+def standby_of(projection: Projection) -> str:
+    """The schema where its tables of before the last rebuild are."""
+    return f"standby_{projection.name}"
+
+
+def _exchange(
+    connection: Connection[Any], projection: Projection, source: str, standby: str, before: int, after: int
+) -> None:
+    """`read` to `standby`, `source` to `read`, positions with them; last in its transaction, since readers wait."""
+    name = projection.name
+    letters = connection.execute(_EXCHANGE_LETTERS, {"name": name, "position": before}).fetchone()
+    if letters and letters[0]:
+        connection.execute(_GIVE_LETTERS, (Jsonb(letters[0]),))
+    connection.execute(
+        "UPDATE es.follower SET position = %s, state = 'running', error = NULL, failed_position = NULL,"
+        " moved_at = clock_timestamp() WHERE name = %s",
+        (after, name),
+    )
+    moves = [
+        sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(sql.Identifier(origin, table), sql.Identifier(to))
+        for table in projection.tables
+        for origin, to in (("read", standby), (source, "read"))
+    ]
+    _lock(connection, projection)
+    connection.execute(sql.SQL("; ").join(moves))
+
+
+def _lock(connection: Connection[Any], projection: Projection) -> None:
+    tables = sql.SQL(", ").join(sql.Identifier("read", table) for table in projection.tables)
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables)
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(LOCK_WAIT_MS))
+                connection.execute(lock)
+                connection.execute("SET LOCAL statement_timeout = 0")
+                return
+        except QueryCanceled:
+            time.sleep(LOCK_PAUSE_S)
+    raise LockNotAvailable(f"the tables of {projection.name} are busy")
