@@ -13,7 +13,7 @@ PEERS_PER_TORRENT: Final = 3
 UNLIMITED: Final = 2**31
 
 #: Where pairs of user and torrent are counted, many in one place; a full place stays full.
-_PLACES: Final = 2**22
+_PLACES: Final = 2**21
 _FULL: Final = 255
 
 
