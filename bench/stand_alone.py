@@ -165,7 +165,7 @@ def fill(swarms: Swarms, catalogue: Catalogue, peers: int, now_s: int) -> None:
         if peer.rank % SIX_EVERY == 0:
             addresses.append(b"\x26" + rng.randbytes(15))
         for address in addresses:
-            swarms.announce(swarm, user_id, peer.peer_id, Event.REGULAR, left, address, peer.port, at_s)
+            swarms.announce(swarm, swarms.user(user_id), peer.peer_id, Event.REGULAR, left, address, peer.port, at_s)
 
 
 def resident() -> int:

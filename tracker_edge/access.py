@@ -13,6 +13,7 @@ from domain.announce_rules import DEFAULT_PEERS_PER_TORRENT, DEFAULT_REFUSED_POR
 from domain.client_rules import ClientRules
 from tracker_edge.client_rules import ClientCheck
 from tracker_edge.protocol.types import ClientNotAllowed, PasskeyNotFound
+from tracker_edge.swarms import Swarm
 
 PASSKEY_NOT_FOUND = "Passkey not found"
 
@@ -58,7 +59,18 @@ class Rules(NamedTuple):
 class User:
     """What an announce needs to know of its user; `slots` is how many torrents it downloads at a time."""
 
-    __slots__ = ("can_leech", "enabled", "general_mac", "id", "passkey", "secret", "slots")
+    __slots__ = (
+        "announces",
+        "can_leech",
+        "enabled",
+        "general_mac",
+        "id",
+        "key",
+        "minute_s",
+        "passkey",
+        "secret",
+        "slots",
+    )
 
     def __init__(self, row: UserRow, site_secret: bytes) -> None:
         self.id = row.user_id.bytes
@@ -68,6 +80,9 @@ class User:
         self.enabled = row.enabled
         self.can_leech = row.can_leech
         self.slots = NO_LIMIT if row.download_slots is None else row.download_slots
+        # What announces would look up again and again: the user's key in the swarms, and the count of this minute.
+        self.key = b""
+        self.announces = self.minute_s = 0
 
     def opens(self, mac: bytes, torrent: Torrent) -> bool:
         """As `announce_keys.opens`, with one of the two MACs made in advance."""
@@ -78,11 +93,12 @@ class User:
 class Torrent:
     """What an announce needs to know of its torrent; `deleted_at_us` is 0 for one that is not deleted."""
 
-    __slots__ = ("deleted_at_us", "hashes", "id", "reason", "size", "state")
+    __slots__ = ("deleted_at_us", "hashes", "id", "reason", "size", "state", "swarm")
 
     def __init__(self, row: TorrentRow) -> None:
         self.id = row.torrent_id.bytes
         self.hashes = tuple(bytes(h)[:20] for h in (row.info_hash_v1, row.info_hash_v2) if h)
+        self.swarm: Swarm | None = None  # once somebody has announced it
         self.state = row.state
         self.reason = row.reason
         self.size = row.size

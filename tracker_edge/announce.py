@@ -88,12 +88,13 @@ class Tracker:
         info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, compact, no_peer_id, client_key = query
         if left > torrent.size > 0:  # Transmission says 2^63-1 while it has no metadata
             left = torrent.size
-        swarm, user_id = self.swarms.swarm(torrent.id), user.id
-        ago, hidden, dual = self.swarms.announce(swarm, user_id, peer_id, event, left, address, port, now_s)
+        swarm = torrent.swarm or self._swarm(torrent)
+        user_key = user.key or self._user_key(user)
+        ago, hidden, dual = self.swarms.announce(swarm, user_key, peer_id, event, left, address, port, now_s)
         if self.latest is not None:
-            self.latest.note(torrent.id + user_id + peer_id, event, now_us)
+            self.latest.note(torrent.id + user.id + peer_id, event, now_us)
         wanted = self._numwant if numwant < 0 else min(numwant, self._numwant_max)
-        limit = _HIDDEN_BY[hidden] if hidden else self._flood.over(user_id, address, now_s)
+        limit = _HIDDEN_BY[hidden] if hidden else self._flood.over(user, address, now_s)
         if limit is None and ago is not None and ago < self._early_s and event == Event.REGULAR:
             limit = "min_interval"
         if limit is not None or event == Event.STOPPED:
@@ -101,9 +102,9 @@ class Tracker:
         six, size = len(address) == 16, len(address)
         peers: bytes | list[Peer]
         if compact:
-            peers, peers6 = self._compact(swarm, user_id, wanted, left == 0, six=six, dual=dual)
+            peers, peers6 = self._compact(swarm, user_key, wanted, left == 0, six=six, dual=dual)
         else:
-            peers, peers6 = self._long(swarm, user_id, wanted, left == 0, six=six, dual=dual), None
+            peers, peers6 = self._long(swarm, user_key, wanted, left == 0, six=six, dual=dual), None
             if no_peer_id:
                 peers = [peer._replace(peer_id=b"") for peer in peers]
         reply = Reply(
@@ -120,7 +121,7 @@ class Tracker:
             address if event == Event.STARTED and may_hand_out(address, allow_private=False) else None,
             limit=limit,
         )
-        who = user_id, torrent.id, peer_id, address
+        who = user.id, torrent.id, peer_id, address
         return reply, pack_row(now_us, uploaded, downloaded, left, client_key, port, event, size, *who)
 
     def _admitted(self, query: Query, key: bytes, now_us: int, agent: bytes | None) -> tuple[Torrent, User]:
@@ -145,22 +146,30 @@ class Tracker:
             raise TrackerBusy("The tracker is busy")
         return torrent, user
 
+    def _swarm(self, torrent: Torrent) -> Swarm:
+        torrent.swarm = self.swarms.swarm(torrent.id)
+        return torrent.swarm
+
+    def _user_key(self, user: User) -> bytes:
+        user.key = self.swarms.user(user.id)
+        return user.key
+
     def _compact(
-        self, swarm: Swarm, user_id: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool
+        self, swarm: Swarm, user: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool
     ) -> tuple[bytes, bytes | None]:
         """`peers` and `peers6`; a client that has announced over IPv4 only is told of no IPv6 peers."""
         draw = self.swarms.draw
         if six:
-            peers6 = draw(swarm, user_id, wanted, six=True, seeder=seeder)
-            return draw(swarm, user_id, wanted - len(peers6) // 18, six=False, seeder=seeder), peers6
-        peers = draw(swarm, user_id, wanted, six=False, seeder=seeder)
-        return peers, draw(swarm, user_id, wanted - len(peers) // 6, six=True, seeder=seeder) if dual else None
+            peers6 = draw(swarm, user, wanted, six=True, seeder=seeder)
+            return draw(swarm, user, wanted - len(peers6) // 18, six=False, seeder=seeder), peers6
+        peers = draw(swarm, user, wanted, six=False, seeder=seeder)
+        return peers, draw(swarm, user, wanted - len(peers) // 6, six=True, seeder=seeder) if dual else None
 
-    def _long(self, swarm: Swarm, user_id: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool) -> list[Peer]:
+    def _long(self, swarm: Swarm, user: bytes, wanted: int, seeder: bool, *, six: bool, dual: bool) -> list[Peer]:
         """The peers of `_compact` as a list: of the client's own family first."""
-        peers = self.swarms.draw_peers(swarm, user_id, wanted, six=six, seeder=seeder)
+        peers = self.swarms.draw_peers(swarm, user, wanted, six=six, seeder=seeder)
         if six or dual:
-            peers += self.swarms.draw_peers(swarm, user_id, wanted - len(peers), six=not six, seeder=seeder)
+            peers += self.swarms.draw_peers(swarm, user, wanted - len(peers), six=not six, seeder=seeder)
         return peers
 
     def scrape(self, hashes: Sequence[bytes], key: bytes) -> dict[bytes, Counts]:

@@ -64,7 +64,8 @@ def apply(swarms: Swarms, latest: Latest, announce: Announce, now_us: int, now_s
     ago_s = max(0, (now_us - at_us) // 1_000_000)
     at_s = max(1, now_s - ago_s)
     swarm = swarms.swarm(torrent_id)
-    seen = swarms.last_seen(swarm, user_id, peer_id)
+    user = swarms.user(user_id)
+    seen = swarms.last_seen(swarm, user, peer_id)
     if seen is None:
         if event in (Event.STOPPED, Event.EXPIRED):
             latest.note(key, Event.STOPPED, at_us)  # it may have left before its older announces come
@@ -75,7 +76,7 @@ def apply(swarms: Swarms, latest: Latest, announce: Announce, now_us: int, now_s
         return False
     elif event == Event.EXPIRED and not seen.elsewhere and at_s - seen.at_s < peer_ttl_s - _ROUNDING_S:
         return False  # it spoke to us when it was silent elsewhere
-    swarms.announce(swarm, user_id, peer_id, event, left, address, port, at_s, elsewhere=True)
+    swarms.announce(swarm, user, peer_id, event, left, address, port, at_s, elsewhere=True)
     latest.note(key, Event.STOPPED if event == Event.EXPIRED else event, at_us)
     return True
 

@@ -77,12 +77,13 @@ def apply(swarms: Swarms, announce: Announce, now_us: int, now_s: int, floor_s: 
     clock that jumped, or an edge that was away, clients have until their next announce before they count as silent."""
     at_s = max(floor_s, min(now_s, now_s - (now_us - announce.received_at_us) // 1_000_000))
     swarm = swarms.swarm(announce.torrent_id)
-    seen = swarms.last_seen(swarm, announce.user_id, announce.peer_id)
+    user = swarms.user(announce.user_id)
+    seen = swarms.last_seen(swarm, user, announce.peer_id)
     if seen is not None and seen.at_s > at_s:
         return
     swarms.announce(
         swarm,
-        announce.user_id,
+        user,
         announce.peer_id,
         announce.event,
         announce.left,

@@ -131,12 +131,12 @@ def load(swarms: Swarms, snapshot: Snapshot, now_s: int, floor_s: int) -> None:
     """Puts the sessions into the swarms; their times become those of the clock `now_s`, none before `floor_s`."""
     later_s = now_s - snapshot.age_s - snapshot.now_s
     for torrent_id, user_id, peer_id, left, paused, elsewhere, seen, addresses in snapshot.sessions:
-        swarm = swarms.swarm(torrent_id)
+        swarm, user = swarms.swarm(torrent_id), swarms.user(user_id)
         event = Event.PAUSED if paused else Event.REGULAR
         for seen_s, (address, port) in zip(seen, addresses, strict=True):
             if seen_s is not None:
                 at_s = max(floor_s, seen_s + later_s)
-                swarms.announce(swarm, user_id, peer_id, event, left, address, port, at_s, elsewhere=elsewhere)
+                swarms.announce(swarm, user, peer_id, event, left, address, port, at_s, elsewhere=elsewhere)
 
 
 def _age_s(head: Mapping[str, Any]) -> int:

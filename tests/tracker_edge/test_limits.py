@@ -57,12 +57,14 @@ class Place:
     def come(self, user: bytes, number: int, film: int = 0, left: int = 1, event: int = Event.REGULAR) -> int:
         address = bytes((8, 8, 8, number))
         return self.swarms.announce(
-            self.swarms.swarm(FILMS[film]), user, peer(number), event, left, address, 6881, 1000
+            self.swarms.swarm(FILMS[film]), self.swarms.user(user), peer(number), event, left, address, 6881, 1000
         )[1]
 
     def shown(self, film: int = 0, *, seeder: bool = False) -> list[int]:
         """The numbers of the clients that a stranger is told of."""
-        found = self.swarms.draw(self.swarms.swarm(FILMS[film]), b"?" * 16, 50, six=False, seeder=seeder)
+        found = self.swarms.draw(
+            self.swarms.swarm(FILMS[film]), self.swarms.user(b"?" * 16), 50, six=False, seeder=seeder
+        )
         return sorted(found[3::6])
 
 
@@ -105,14 +107,20 @@ def test_more_slots_help_at_the_next_announce() -> None:
 def test_a_restarted_client_takes_its_place_over() -> None:
     """Ten crashes in two hours are one client still, and its user's limit is not used up by ghosts."""
     place = Place()
-    swarm = place.swarms.swarm(FILMS[0])
+    swarm, ann = place.swarms.swarm(FILMS[0]), place.swarms.user(ANN)
     for number in range(10):
         _, hidden, _ = place.swarms.announce(
-            swarm, ANN, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000
+            swarm, ann, peer(number), Event.STARTED, 1, b"\x08\x08\x08\x07", 6881, 1000
         )
         assert hidden == 0
     assert place.shown() == [7]
     assert place.swarms.counts(FILMS[0]).incomplete == 10
+
+
+class Announcer:
+    """A count, as users have one."""
+
+    announces = minute_s = 0
 
 
 class Limited(RuleBasedStateMachine):
@@ -159,13 +167,13 @@ TestLimited.settings = hypothesis_settings(max_examples=60, stateful_step_count=
 
 
 def test_floods_are_counted_by_key_and_by_address_for_a_minute() -> None:
-    flood = Flood(per_key=2, per_address=3)
-    assert [flood.over(ANN, b"1", 0) for _ in range(3)] == [None, None, "key"]
-    assert [flood.over(BOB, b"1", 1) for _ in range(2)] == ["address", "address"]
-    assert flood.over(BOB, b"2", 1) == "key"
-    assert flood.over(BOB, b"1", WINDOW_S) is None
+    ann, bob, flood = Announcer(), Announcer(), Flood(per_key=2, per_address=3)
+    assert [flood.over(ann, b"1", 100) for _ in range(3)] == [None, None, "key"]
+    assert [flood.over(bob, b"1", 101) for _ in range(2)] == ["address", "address"]
+    assert flood.over(bob, b"2", 101) == "key"
+    assert flood.over(bob, b"1", 100 + WINDOW_S) is None
     unlimited = Flood(0, 0)
-    assert {unlimited.over(ANN, b"1", 0) for _ in range(1000)} == {None}
+    assert {unlimited.over(ann, b"1", 500) for _ in range(1000)} == {None}
 
 
 def test_intervals_grow_step_by_step_while_the_edge_is_busy_and_shrink_again() -> None:

@@ -54,7 +54,9 @@ class Here:
         at_us, at_s = NOW_US - int(ago_s * SECOND), NOW_S - int(ago_s)
         announce = heard(at_us, event, number=number)
         swarm = self.swarms.swarm(FILM.bytes)
-        self.swarms.announce(swarm, ANN.bytes, peer(number), event, 5, announce.address, announce.port, at_s)
+        self.swarms.announce(
+            swarm, self.swarms.user(ANN.bytes), peer(number), event, 5, announce.address, announce.port, at_s
+        )
         self.latest.note(FILM.bytes + ANN.bytes + peer(number), event, at_us)
 
     def other(self, ago_s: float, event: Event = Event.REGULAR, number: int = 1) -> bool:

@@ -43,9 +43,11 @@ def filled() -> Swarms:
         (book, BOB, Event.STARTED, 0, "9.9.9.6", 7006, False),
     ), start=1):  # fmt: skip
         at_s = NOW_S - number * 10
-        found.announce(swarm, user.bytes, peer(number), event, left, packed(address), port, at_s, elsewhere=elsewhere)
-    found.announce(film, ANN.bytes, peer(1), Event.REGULAR, 0, packed("2a00::2"), 7001, NOW_S)
-    found.announce(book, BOB.bytes, peer(6), Event.STOPPED, 0, packed("9.9.9.6"), 7006, NOW_S)
+        who, here = found.user(user.bytes), packed(address)
+        found.announce(swarm, who, peer(number), event, left, here, port, at_s, elsewhere=elsewhere)
+    ann, bob = found.user(ANN.bytes), found.user(BOB.bytes)
+    found.announce(film, ann, peer(1), Event.REGULAR, 0, packed("2a00::2"), 7001, NOW_S)
+    found.announce(book, bob, peer(6), Event.STOPPED, 0, packed("9.9.9.6"), 7006, NOW_S)
     return found
 
 
@@ -94,7 +96,8 @@ def test_what_is_not_whole_ours_and_young_is_not_used(tmp_path: Path) -> None:
 def test_a_copy_of_the_process_writes_while_this_one_goes_on(tmp_path: Path) -> None:
     path, here = tmp_path / snapshot.NAME, filled()
     pid = snapshot.fork_and_write(path, "edge-1", here, {}, NOW_S)
-    here.announce(here.swarm(FILM.bytes), ANN.bytes, peer(99), Event.STARTED, 0, packed("9.9.9.9"), 7099, NOW_S)
+    film, ann = here.swarm(FILM.bytes), here.user(ANN.bytes)
+    here.announce(film, ann, peer(99), Event.STARTED, 0, packed("9.9.9.9"), 7099, NOW_S)
     assert os.waitpid(pid, 0) == (pid, 0)
     assert snapshot.read(path, "edge-1", 60).peers == 5
     assert [file.name for file in tmp_path.iterdir()] == [snapshot.NAME]

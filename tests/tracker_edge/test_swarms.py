@@ -37,7 +37,9 @@ def come(
     port: int = 6881, now: int = 1000, torrent: bytes = FILM,
 ) -> int | None:  # fmt: skip
     swarm = swarms.swarm(torrent)
-    ago, hidden, _ = swarms.announce(swarm, user, peer(number), event, left, address or v4(number), port, now)
+    ago, hidden, _ = swarms.announce(
+        swarm, swarms.user(user), peer(number), event, left, address or v4(number), port, now
+    )
     assert not hidden
     return ago
 
@@ -46,7 +48,7 @@ def seen(
     swarms: Swarms, user: bytes, count: int = 50, *, six: bool = False, seeder: bool = False, torrent: bytes = FILM
 ) -> list[bytes]:
     """The addresses that the user is told of."""
-    addresses = swarms.draw(swarms.swarm(torrent), user, count, six=six, seeder=seeder)
+    addresses = swarms.draw(swarms.swarm(torrent), swarms.user(user), count, six=six, seeder=seeder)
     stride = 18 if six else 6
     return [bytes(addresses[n : n + stride - 2]) for n in range(0, len(addresses), stride)]
 

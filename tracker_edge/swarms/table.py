@@ -89,6 +89,10 @@ class Swarms:
             self._by_key.append(found)
         return found
 
+    def user(self, user_id: bytes) -> bytes:
+        """The 4 bytes that stand for the user of this id here."""
+        return self._users.get(user_id) or self._welcome(user_id)
+
     def counts(self, torrent_id: bytes) -> Counts:
         found = self._swarms.get(torrent_id)
         return found.counts if found else _NOTHING
@@ -96,7 +100,7 @@ class Swarms:
     def announce(
         self,
         swarm: Swarm,
-        user_id: bytes,
+        user: bytes,
         peer_id: bytes,
         event: int,
         left: int,
@@ -106,12 +110,12 @@ class Swarms:
         *,
         elsewhere: bool = False,
     ) -> tuple[int | None, int, bool]:
-        """Applies one announce; returns how long ago the peer announced over this family (None for the first time),
-        why it is hidden from others (a flag of `HIDDEN`, or 0), and whether it has announced over IPv6.
+        """Applies one announce; `user` is what the method of this name gives.
 
-        `elsewhere` marks what another edge heard: see `expire`.
+        Returns how long ago the peer announced over this family (None for the first time), why it is hidden from others
+        (a flag of `HIDDEN`, or 0), and whether it has announced over IPv6. `elsewhere` marks what another edge heard:
+        see `expire`.
         """
-        user = self._users.get(user_id) or self._welcome(user_id)
         key = swarm.key + user + peer_id
         slot = self._index.get(key)
         if event == Event.STOPPED or event == Event.EXPIRED:
@@ -123,11 +127,11 @@ class Swarms:
             flags |= ELSEWHERE
         if slot is None:
             self._supersede(swarm, user, address, port)
-            slot = self._add(key, user_id, swarm, flags)
+            slot = self._add(key, swarm, flags)
             if event == Event.COMPLETED and not left:
                 swarm.completed += 1
         elif self._flags[slot] != flags:
-            self._change(slot, user_id, swarm, flags)
+            self._change(slot, swarm, flags)
         six = len(address) == 16
         seen = self._seen[six]
         before = seen[slot]
@@ -137,12 +141,11 @@ class Swarms:
             self._list(slot, swarm, user, six, flags & SEEDER, address, port)
         return now_s - before if before else None, hidden, self._seen[1][slot] != 0
 
-    def draw(self, swarm: Swarm, user_id: bytes, count: int, *, six: bool, seeder: bool) -> bytes:
+    def draw(self, swarm: Swarm, user: bytes, count: int, *, six: bool, seeder: bool) -> bytes:
         """Compact addresses of at most `count` peers: seeders first, and none of them for a seeder."""
         if count <= 0:
             return b""
         seeds, leeches = (swarm.seed6, swarm.leech6) if six else (swarm.seed4, swarm.leech4)
-        user = self._users.get(user_id) or self._welcome(user_id)
         if seeder or seeds is None:
             return leeches.draw(count, user, self._random) if leeches is not None else b""
         found = seeds.draw(count, user, self._random)
@@ -151,9 +154,8 @@ class Swarms:
             found += leeches.draw(more, user, self._random)
         return found
 
-    def draw_peers(self, swarm: Swarm, user_id: bytes, count: int, *, six: bool, seeder: bool) -> list[Peer]:
+    def draw_peers(self, swarm: Swarm, user: bytes, count: int, *, six: bool, seeder: bool) -> list[Peer]:
         """The long form of `draw`."""
-        user = self._users.get(user_id) or self._welcome(user_id)
         found: list[Peer] = []
         for role in (0,) if seeder else (SEEDER, 0):
             roster = swarm.roster(six, role)
@@ -162,9 +164,9 @@ class Swarms:
                 found.append(Peer(self._key(slot)[8:], entry[:-2], int.from_bytes(entry[-2:], "big")))
         return found
 
-    def last_seen(self, swarm: Swarm, user_id: bytes, peer_id: bytes) -> Seen | None:
+    def last_seen(self, swarm: Swarm, user: bytes, peer_id: bytes) -> Seen | None:
         """What is known of a peer; None when it is not in the swarm."""
-        slot = self._index.get(swarm.key + (self._users.get(user_id) or self._welcome(user_id)) + peer_id)
+        slot = self._index.get(swarm.key + user + peer_id)
         if slot is None:
             return None
         return Seen(max(self._seen[0][slot], self._seen[1][slot]), bool(self._flags[slot] & ELSEWHERE))
@@ -248,7 +250,7 @@ class Swarms:
     def _swarm_of(self, key: bytes) -> Swarm:
         return self._by_key[int.from_bytes(key[:4], "big")]
 
-    def _add(self, key: bytes, user_id: bytes, swarm: Swarm, flags: int) -> int:
+    def _add(self, key: bytes, swarm: Swarm, flags: int) -> int:
         if self._free:
             slot = self._free.pop()
             self._keys[slot] = key
@@ -260,7 +262,7 @@ class Swarms:
                 self._seen[family].append(0)
                 self._listed[family].append(_UNLISTED)
         self._index[key] = slot
-        self._enter(slot, user_id, swarm, flags)
+        self._enter(slot, swarm, flags)
         return slot
 
     def _remove(self, slot: int, swarm: Swarm) -> None:
@@ -273,10 +275,10 @@ class Swarms:
         self._keys[slot] = None
         self._free.append(slot)
 
-    def _enter(self, slot: int, user_id: bytes, swarm: Swarm, flags: int) -> None:
+    def _enter(self, slot: int, swarm: Swarm, flags: int) -> None:
         """Counts a peer, with the side that it is on and whether it is shown."""
         user = self._key(slot)[4:8]
-        flags |= self._limits.hidden(swarm, user, user_id, slot, flags)
+        flags |= self._limits.hidden(swarm, user, self._user_ids[user_number(user)], slot, flags)
         self._flags[slot] = flags
         swarm.count(flags, 1)
         self._limits.count(swarm, user, flags, 1)
@@ -287,11 +289,11 @@ class Swarms:
         swarm.count(flags, -1)
         self._limits.count(swarm, self._key(slot)[4:8], flags, -1)
 
-    def _change(self, slot: int, user_id: bytes, swarm: Swarm, flags: int) -> None:
+    def _change(self, slot: int, swarm: Swarm, flags: int) -> None:
         """Another side, or room for a peer that was hidden; its addresses move along."""
         old, user = self._flags[slot], self._key(slot)[4:8]
         self._leave(slot, swarm)
-        self._enter(slot, user_id, swarm, flags)
+        self._enter(slot, swarm, flags)
         flags = self._flags[slot]
         if not (old ^ flags) & (SEEDER | HIDDEN):
             return
