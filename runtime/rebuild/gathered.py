@@ -31,9 +31,12 @@ Key = tuple[Any, ...]
 class Gathered:
     """One table. `key` is its primary key, empty when it has none that values could be compared by."""
 
-    def __init__(self, name: str, types: dict[str, str], key: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, types: dict[str, str], key: tuple[str, ...], generated: frozenset[str] = frozenset()
+    ) -> None:
         self.name = name
         self.types = types
+        self._generated = generated  # columns that PostgreSQL works out: they are never remembered
         self.key = key if all(types[column] in _EXACT for column in key) else ()
         self._kinds = tuple(_EXACT[types[column]] for column in self.key)
         self._single = (self.key[0], self._kinds[0]) if len(self.key) == 1 else None
@@ -49,15 +52,16 @@ class Gathered:
     def of(cls, connection: Connection[Any], schema: str, table: str) -> Gathered:
         """An empty table, as the catalogue describes it."""
         columns = connection.execute(
-            "SELECT a.attname, t.typname, coalesce(a.attnum = ANY (i.indkey), false)"
+            "SELECT a.attname, t.typname, coalesce(a.attnum = ANY (i.indkey), false), a.attgenerated <> ''"
             " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
             " LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary"
             " WHERE a.attrelid = format('%%I.%%I', %s::text, %s::text)::regclass AND a.attnum > 0"
             " AND NOT a.attisdropped ORDER BY a.attnum",
             (schema, table),
         ).fetchall()
-        types = {name: kind for name, kind, _ in columns}
-        return cls(table, types, tuple(name for name, _, is_key in columns if is_key))
+        types = {name: kind for name, kind, _, _ in columns}
+        key = tuple(name for name, _, is_key, _ in columns if is_key)
+        return cls(table, types, key, frozenset(name for name, _, _, is_generated in columns if is_generated))
 
     def key_of(self, row: Row) -> Key | None:
         """The row's key, or None when its values need not be equal to what PostgreSQL makes of them."""
@@ -92,8 +96,11 @@ class Gathered:
         if key not in self.new:
             self.changed.setdefault(key, {}).update(changes)
 
-    def remember(self, key: Key, row: Row) -> None:
-        self._written[key] = row
+    def remember(self, key: Key, row: Row) -> Row:
+        """Takes a row that PostgreSQL has given; returns what is known of it from now on."""
+        kept = {column: value for column, value in row.items() if column not in self._generated}
+        self._written[key] = kept
+        return kept
 
     def forget_row(self, key: Key) -> None:
         self._written.pop(key, None)

@@ -129,6 +129,8 @@ class GatheringWriter(Writer):
         if key is None:
             raise _Unclear
         there = table.row(key)
+        if there is None and key in table.changed:
+            raise _Unclear  # a change is pending of a row that must have been there before
         if statement.merged is None:
             if there is not None:
                 raise RowExists(f"{table.name} {key}")
@@ -173,8 +175,7 @@ class GatheringWriter(Writer):
             return None
         assert self.cursor.description is not None
         row = dict(zip((column.name for column in self.cursor.description), found, strict=True))
-        table.remember(key, row)
-        return row
+        return table.remember(key, row)
 
     def _prepare(self, plan: Plan) -> None:
         """Write what the statement may see, and forget what it may change."""

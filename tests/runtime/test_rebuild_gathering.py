@@ -157,6 +157,16 @@ def test_any_batches_of_statements_make_the_same_tables_and_get_the_same_answers
             assert gathering == plainly
 
 
+def test_a_row_that_is_made_too_late_is_missed_by_the_change_before_it(both: Both) -> None:
+    both.batch(lambda db: [db.execute("INSERT INTO thing (id) VALUES (%s)", (IDS[1],)) for _ in range(2)])  # refused
+
+    def work(db: Writer) -> None:
+        db.update("UPDATE thing SET state = 'changed' WHERE id = %s", (IDS[0],))
+        db.execute("INSERT INTO thing (id) VALUES (%s)", (IDS[0],))
+
+    assert both.batch(work) == ("refused", "refused")
+
+
 def test_many_rows_go_by_copy_and_many_changes_by_one_statement(both: Both) -> None:
     def insert(db: Writer) -> None:
         for n in range(500):
