@@ -125,7 +125,7 @@ class Leaving(NamedTuple):
 
 
 class Access:
-    """The snapshot. It is replaced and read by one thread."""
+    """The snapshot of one edge, whose users and torrents keep their places in its swarms. One thread uses it."""
 
     def __init__(self, site_secret: bytes) -> None:
         self.position = (-1, -1)

@@ -27,7 +27,6 @@ NAMES = {value.bytes: name for name, value in (*TORRENTS.items(), *USERS.items()
 HOSTS = ("8.8.8.8", "2600::8")
 EVENTS = {"": Event.REGULAR, "started": Event.STARTED, "completed": Event.COMPLETED, "stopped": Event.STOPPED,
           "paused": Event.PAUSED}  # fmt: skip
-ACCESS = edges.access()
 
 #: Whom a promotion may be for, by name.
 SUBJECTS = {
@@ -77,7 +76,7 @@ class Edge:
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock = WrongClock(clock)
-        self.bench = Bench(ACCESS, seed=seed, limited=True, clock=self.clock)
+        self.bench = Bench(edges.access(), seed=seed, limited=True, clock=self.clock)
         self.heard: list[tuple[Said, Announce]] = []
 
     def request(self, asked: str, host: str) -> tuple[bytes, list[Announce]]:
