@@ -1,5 +1,5 @@
 """The event store: appends through `save` beside the eventsourcing library's own recorder, a reader that tails, long
-aggregates, bulk import, projecting, rebuilding.
+aggregates, projecting, rebuilding.
 
 Both stores run in the same PostgreSQL with fsync on, in alternating rounds. Writers are threads of up to four
 processes. A slower disk is PostgreSQL's own `commit_delay`: the backend that flushes the log sleeps so long before it
@@ -33,7 +33,6 @@ from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.requests import Request
 from projections import ALL
 from runtime.api import open_platform
-from runtime.bulk_import import ImportedCommand, import_commands
 from runtime.embedded import Postgres, Valkey
 from runtime.facts import FactLog
 from runtime.migrate import migrate
@@ -83,7 +82,6 @@ def main() -> None:
                     "appends": lambda: _appends(postgres, settings, options.seconds, options.rounds),
                     "tailing": lambda: _tailing(platform, options.events),
                     "loading": lambda: _loading(platform, options.rounds),
-                    "importing": lambda: _importing(platform, options.events),
                     "projecting": lambda: _projecting(platform, options.events),
                 }
                 for name, part in parts.items():
@@ -243,21 +241,6 @@ def _load_ms(platform: Platform, account_id: UUID) -> float:
     began = time.perf_counter()
     assert platform.history.aggregate(Account, account_id).version == LONG_AGGREGATE
     return (time.perf_counter() - began) * 1000
-
-
-def _importing(platform: Platform, events: int) -> None:
-    """Small commands, made beforehand, by COPY and by one save after the other."""
-    opened = [Account.open(AccountKind.BONUS, uuid4()) for _ in range(events)]
-    commands = [ImportedCommand(unbound_metadata(SYSTEM, "bench"), account.collect_events()) for account in opened]
-    began = time.perf_counter()
-    import_commands(platform, commands)
-    imported = events / (time.perf_counter() - began)
-    saved = [Account.open(AccountKind.BONUS, uuid4()) for _ in range(events // 20)]
-    began = time.perf_counter()
-    for account in saved:
-        platform.store(SYSTEM, "bench").save(account)
-    figures = {"saves": [len(saved) / (time.perf_counter() - began)], "bulk import": [imported]}
-    show("commands of one event, one writer", figures, "saves", "events/s")
 
 
 def _projecting(platform: Platform, events: int) -> None:
