@@ -10,15 +10,21 @@ from commands.auth import router as auth
 from commands.bans import router as bans
 from commands.bonus import router as bonus
 from commands.client_rules import router as client_rules
+from commands.emails import router as emails
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
+from commands.passwords import router as passwords
+from commands.registration import router as registration
 from commands.requests import router as requests
 from commands.site_promotions import router as site_promotions
 from commands.torrents import router as torrents
 from commands.users import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
+    registration,
+    emails,
+    passwords,
     auth,
     api_keys,
     users,

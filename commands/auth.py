@@ -1,4 +1,4 @@
-"""Coming in and going out: registration, sign-in, tokens, the second factor."""
+"""Coming in and going out: sign-in, tokens, the second factor."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from psycopg import Cursor
 from pydantic import BaseModel, Field
 
 from commands.bans import ban_in_force
-from commands.users import Registered, create_user, must_know_password
+from commands.passwords import must_know_password
 from domain.bans import BanKind
 from domain.base import SYSTEM
 from domain.claims import Claim, personal_claim_id
 from domain.errors import Conflict, Malformed, NotAllowed
 from domain.groups import Group, group_id
+from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
 from domain.sessions import Session
-from domain.users import FIRST_GROUP, PASSWORD_MAX, WAITING_GROUP, User, username_key
+from domain.usernames import username_key
+from domain.users import FIRST_GROUP, User
 from runtime import second_factor
-from runtime.credentials import email_token_user, new_email_token, password_hash, session_started, use_email_token
+from runtime.credentials import password_hash, session_started
 from runtime.http.body import CommandRoute
 from runtime.http.deps import (
     AccountOwner,
@@ -30,16 +32,12 @@ from runtime.http.deps import (
     Caller,
     Clock,
     PlatformDep,
-    SecretsDep,
-    SettingsDep,
     StoreDep,
 )
 from runtime.http.types import Command
 from runtime.keyring import Sealer
-from runtime.mail import leave_mail
 from runtime.passwords import verify_password
 from runtime.platform import Platform
-from runtime.settings import Settings
 from runtime.store import NOBODY, Receipt, Store, new_id
 from runtime.tokens import Pair, TokenReused, Unauthenticated, end_session, session_of
 
@@ -52,14 +50,6 @@ RECENT = timedelta(minutes=10)
 
 Password = Annotated[str, Field(max_length=PASSWORD_MAX)]
 Token = Annotated[str, Field(max_length=256)]
-
-
-class RegistrationClosed(NotAllowed):
-    """The site takes no newcomers in this way."""
-
-
-class EmailTokenInvalid(Malformed):
-    """The link is unknown, too old, or was used."""
 
 
 class WrongCredentials(Unauthenticated):
@@ -88,17 +78,6 @@ class TwoFactorOn(Conflict):
 
 class TwoFactorOff(Conflict):
     """There is no second factor to turn off."""
-
-
-class Register(Command):
-    username: str
-    email: str
-    password: str
-    invite: str | None = None
-
-
-class VerifyEmail(Command):
-    token: Token
 
 
 class Login(Command):
@@ -147,46 +126,6 @@ class RecoveryCodes(Receipt):
     WITHHELD: ClassVar[frozenset[str]] = frozenset({"recovery_codes"})
 
     recovery_codes: list[str] | None
-
-
-@router.post("/register", status_code=201)
-def register(
-    command: Register, store: AnonymousStore, settings: SettingsDep, secrets: SecretsDep, now: Clock
-) -> Registered:
-    """Make an account. Where addresses are verified it waits in group `validating` until its mail was answered."""
-    if settings.registration.mode != "open":
-        raise RegistrationClosed("registration is closed")
-
-    def ask_for_verification(cursor: Cursor[Any], user_id: UUID) -> None:
-        _mail_link(settings, command, new_email_token(cursor, user_id, now))
-
-    return create_user(
-        store,
-        secrets.site,
-        username=command.username,
-        email=command.email,
-        password=command.password,
-        group=WAITING_GROUP if settings.registration.verify_email else FIRST_GROUP,
-        now=now,
-        beside=ask_for_verification if settings.registration.verify_email else None,
-    )
-
-
-@router.post("/verify-email")
-def verify_email(command: VerifyEmail, store: AnonymousStore, now: Clock) -> Receipt:
-    """Confirm an address with the token of its mail."""
-    with store.history.pool.connection() as connection:
-        user_id = email_token_user(connection, command.token, now)
-    if user_id is None:
-        raise EmailTokenInvalid("this link does not work any more")
-    user = store.get(User, user_id)
-    user.verify_email()
-
-    def burn(cursor: Cursor[Any]) -> None:
-        if not use_email_token(cursor, command.token, now):
-            raise EmailTokenInvalid("this link does not work any more")
-
-    return store.acting_as(user_id).save(user, beside=burn)
 
 
 @router.post("/login")
@@ -346,10 +285,3 @@ def _must_be_recent(store: Store, caller: Caller, password: str | None, now: dat
 
 def _sealer(platform: Platform) -> Sealer:
     return platform.sealer("totp seeds")
-
-
-def _mail_link(settings: Settings, command: Register, token: str) -> None:
-    # The token is in the fragment, which browsers send to nobody and servers cannot log.
-    link = f"{settings.server.base_url}/#verify-email={token}"
-    text = f"Welcome, {command.username}.\n\nConfirm your address within a day:\n\n{link}\n"
-    leave_mail(settings.data_dir, command.email, "Confirm your address", text)

@@ -1,45 +1,29 @@
-"""What is done to accounts: making them, moving them between groups, closing and opening them, their own settings."""
+"""What is done to accounts: moving them between groups, closing and opening them, their own settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter
 from psycopg import Cursor
-from pydantic import Field
 
 from commands.api_keys import revoked_keys
 from domain.announce_keys import announce_key
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.api_keys import ApiKey
-from domain.claims import Claim, personal_claim_id
-from domain.errors import Conflict, NotAllowed
 from domain.groups import Group, UnknownGroup, group_id
 from domain.permissions import Permission
 from domain.sessions import Session
 from domain.torrents import check_reason
-from domain.users import (
-    PASSWORD_MAX,
-    EmailTaken,
-    User,
-    UsernameTaken,
-    check_email,
-    check_password,
-    check_username,
-    email_key,
-    must_outrank,
-    username_key,
-)
+from domain.users import User, must_outrank
 from runtime.api_keys import forget_keys
-from runtime.credentials import living_sessions, password_hash, set_password_hash
+from runtime.credentials import living_sessions
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command, Id, Timestamp
-from runtime.passwords import hash_password, verify_password
-from runtime.store import NOBODY, NoSuchThing, Receipt, Store, new_id
+from runtime.store import NoSuchThing, Receipt, Store
 from runtime.tokens import end_session, end_sessions
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=CommandRoute)
@@ -47,17 +31,6 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=CommandRo
 Promoter = Annotated[Caller, Requires(Permission.USERS_PROMOTE)]
 Disabler = Annotated[Caller, Requires(Permission.USERS_DISABLE)]
 Granter = Annotated[Caller, Requires(Permission.BONUS_GRANT)]
-
-
-class WrongPassword(NotAllowed):
-    """The present password is another one."""
-
-
-class Registered(Receipt):
-    PERSONAL: ClassVar[frozenset[str]] = frozenset({"username"})
-
-    username: str
-    group: str
 
 
 class NewPasskey(Receipt):
@@ -82,47 +55,6 @@ class EnableUser(Command):
 
 class GrantPersonalFreeleech(Command):
     until: Timestamp
-
-
-class ChangePassword(Command):
-    current: Annotated[str, Field(max_length=PASSWORD_MAX)]
-    new: str
-
-
-def create_user(
-    store: Store,
-    site_secret: bytes,
-    *,
-    username: str,
-    email: str,
-    password: str,
-    group: str,
-    now: datetime,
-    beside: Callable[[Cursor[Any], UUID], None] | None = None,
-) -> Registered:
-    """A new account; `beside` gets its id within the same transaction.
-
-    Without another actor the newcomer is the one, and may not take a reserved name: those are given by the site's own.
-    Raises `BadUsername`, `ReservedUsername`, `BadEmail`, `WeakPassword`, `UnknownGroup`, `UsernameTaken`, `EmailTaken`.
-    """
-    newcomer = store.metadata.actor_id == NOBODY
-    check_username(username, reserved=not newcomer)
-    check_email(email)
-    check_password(password, username, email)
-    if store.find(Group, group_id(group)) is None:
-        raise UnknownGroup("there is no such group")
-    user = User.register(new_id(), username, email, group)
-    claims = _claims(store, site_secret, user)
-    hashed = hash_password(password)
-
-    def keep(cursor: Cursor[Any]) -> None:
-        set_password_hash(cursor, user.id, hashed, now)
-        if beside is not None:
-            beside(cursor, user.id)
-
-    if newcomer:
-        store = store.acting_as(user.id)
-    return store.save(user, *claims, answer=Registered, beside=keep, username=username, group=group)
 
 
 @router.post("/{user_id}/group")
@@ -190,23 +122,6 @@ def reset_passkey(caller: AccountOwner, store: StoreDep, settings: SettingsDep, 
     return store.save(user, answer=NewPasskey, passkey=key, announce_urls=urls)
 
 
-@router.post("/me/password")
-def change_password(command: ChangePassword, caller: AccountOwner, store: StoreDep, now: Clock) -> Receipt:
-    """Replace the caller's password and end all other sessions."""
-    user = store.get(User, caller.user_id)
-    must_know_password(store, user.id, command.current)
-    check_password(command.new, user.username, user.email)
-    hashed = hash_password(command.new)
-    user.change_password()
-
-    def keep(cursor: Cursor[Any]) -> None:
-        set_password_hash(cursor, user.id, hashed, now)
-        end_sessions(cursor, user.id, now, but=caller.session_id)
-
-    others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
-    return store.save(user, *others, beside=keep)
-
-
 @router.delete("/me/sessions/{session_id}", status_code=204)
 def revoke_session(session_id: Id, caller: AccountOwner, store: StoreDep, now: Clock) -> None:
     """Sign out one of the caller's sessions."""
@@ -226,14 +141,6 @@ def hold_to_ratio(store: Store, user_id: UUID, uploaded: int, downloaded: int, n
     user.hold_to_ratio(ratio, group.permissions, uploaded, downloaded, now=now)
     if user.pending_events:
         store.save(user)
-
-
-def must_know_password(store: Store, user_id: UUID, password: str) -> None:
-    """Raises `WrongPassword`."""
-    with store.history.pool.connection() as connection:
-        stored = password_hash(connection, user_id)
-    if not verify_password(stored, password):
-        raise WrongPassword("this is not your password")
 
 
 def ended_sessions(store: Store, user_id: UUID, reason: str, now: datetime, but: UUID | None = None) -> list[Session]:
@@ -267,23 +174,3 @@ def _save_and_sign_out(store: Store, user: User, reason: str, now: datetime) -> 
 
 def _end(cursor: Cursor[Any], session_id: UUID, now: datetime) -> None:
     end_session(cursor, session_id, now)
-
-
-def _claims(store: Store, site_secret: bytes, user: User) -> list[Claim]:
-    """The name and the address, held by this user; raises `UsernameTaken` or `EmailTaken`."""
-    name = personal_claim_id(site_secret, "username", username_key(user.username))
-    address = personal_claim_id(site_secret, "email", email_key(user.email))
-    return [
-        _hold(store, name, "username", user.id, UsernameTaken("this name is taken")),
-        _hold(store, address, "email", user.id, EmailTaken("this address has an account")),
-    ]
-
-
-def _hold(store: Store, claim_id: UUID, kind: str, holder_id: UUID, taken: Conflict) -> Claim:
-    claim = store.find(Claim, claim_id)
-    if claim is None:
-        return Claim.make(claim_id, kind, holder_id)
-    if claim.holder_id is not None:
-        raise taken
-    claim.retake(holder_id)
-    return claim

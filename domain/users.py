@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from uuid import UUID
 
 from domain.announce_rules import RatioRule
 from domain.base import Aggregate, Created, Personal, event
-from domain.errors import Conflict, Malformed, NotAllowed
+from domain.errors import Conflict, NotAllowed
 from domain.factors import FREE, check_promotion
 from domain.permissions import Permission
 
@@ -16,56 +15,6 @@ from domain.permissions import Permission
 FIRST_GROUP = "member"
 #: Where accounts wait for their e-mail address to be confirmed.
 WAITING_GROUP = "validating"
-
-_USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|[_-](?=[A-Za-z0-9])){2,24}")
-_EMAIL = re.compile(
-    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
-)
-_RESERVED = frozenset(
-    "admin administrator anonymous api bot deleted erased everyone guest me mod moderator nobody null owner root staff"
-    " support sysop system tracker undefined unknown".split()
-)
-#: NIST SP 800-63B section 5.1.1: length, and nothing that everybody tries first; no rules about digits and signs.
-PASSWORD_MIN = 8
-PASSWORD_MAX = 256
-_COMMON_PASSWORDS = frozenset(
-    "00000000 000000000 0123456789 01234567 0987654321 11111111 111111111 1111111111 11223344 112233445566 12121212"
-    " 12341234 123123123 12344321 12345678 123456789 1234567890 12345679 123456abc 1234qwer 12qwaszx 1q2w3e4r"
-    " 1q2w3e4r5t 1qaz2wsx 1qazxsw2 22222222 55555555 66666666 77777777 87654321 88888888 987654321 99999999"
-    " aa123456 aaaaaaaa abc12345 abcd1234 abcdefgh access14 alexander asdf1234 asdfasdf asdfghjk asdfghjkl babygirl"
-    " baseball basketball bigdaddy bittorrent blink182 butterfly changeme charlie1 chocolate christian cocacola"
-    " computer corvette danielle dolphins dragon123 drowssap elephant facebook fernando firebird football garfield"
-    " gfhjkm123 godzilla hello123 iloveyou iloveyou1 internet jennifer jessica1 letmein1 liverpool loveyou1 marlboro"
-    " mercedes metallica michelle midnight minecraft monkey123 mustang1 myspace1 nicholas p@ssw0rd p@ssword pa55word"
-    " passw0rd password password! password1 password12 password123 passwort pokemon1 princess princess1 q1w2e3r4"
-    " qazwsxedc qqqqqqqq qwer1234 qwert123 qwerty12 qwerty123 qwertyui qwertyuiop qwertz123 rangers1 samantha samsung1"
-    " scorpion secret123 slipknot snowball starwars steelers sunshine superman swordfish trustno1 unicorn1 victoria"
-    " welcome1 welcome123 whatever william1 wolverine zaq12wsx zaq1zaq1 zxcvbnm1 zxcvbnm123".split()
-)
-
-
-class BadUsername(Malformed):
-    """3 to 25 letters and digits of ASCII, with single dashes or underscores between them."""
-
-
-class ReservedUsername(Malformed):
-    """The name would pass for the site's own."""
-
-
-class BadEmail(Malformed):
-    """Not one plain address of the form local@domain."""
-
-
-class WeakPassword(Malformed):
-    """Too short, too long, the account's own name or address, or one that everybody tries first."""
-
-
-class UsernameTaken(Conflict):
-    """Another account has this name, or one that differs in case only."""
-
-
-class EmailTaken(Conflict):
-    """Another account has this address."""
 
 
 class AlreadyVerified(Conflict):
@@ -272,44 +221,6 @@ class User(Aggregate):
     @event(LeechingRestored)
     def _leeching_restored(self, reason: str) -> None:
         self.leeching_suspended = False
-
-
-def check_username(username: str, *, reserved: bool = False) -> None:
-    """Raises `BadUsername`, or `ReservedUsername` unless the caller may use `reserved` names.
-
-    ASCII only, so no two names can look alike but for case.
-    """
-    if not _USERNAME.fullmatch(username):
-        raise BadUsername("a username has 3 to 25 letters, digits, and single dashes or underscores between them")
-    if not reserved and username_key(username) in _RESERVED:
-        raise ReservedUsername("this name is reserved")
-
-
-def username_key(username: str) -> str:
-    """The one normal form by which names are unique and looked up; applying it twice changes nothing."""
-    return username.lower()
-
-
-def check_email(email: str) -> None:
-    """Raises `BadEmail`."""
-    if len(email) > 254 or not _EMAIL.fullmatch(email):  # RFC 5321 section 4.5.3.1
-        raise BadEmail("not an e-mail address")
-
-
-def email_key(email: str) -> str:
-    """The one normal form by which addresses are unique and looked up."""
-    return email.lower()
-
-
-def check_password(password: str, username: str, email: str) -> None:
-    """Raises `WeakPassword`. The password is taken as it was sent: no trimming, no Unicode normalisation."""
-    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        raise WeakPassword(f"a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters")
-    folded = password.casefold()
-    if folded in {username.casefold(), email.casefold(), email.partition("@")[0].casefold()}:
-        raise WeakPassword("a password is not your name or address")
-    if folded in _COMMON_PASSWORDS:
-        raise WeakPassword("this password is among the first that anybody would try")
 
 
 def must_outrank(actor_level: int, other_level: int) -> None:

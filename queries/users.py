@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from domain.announce_keys import announce_key
 from domain.permissions import Permission
-from domain.users import username_key
+from domain.usernames import username_key
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (

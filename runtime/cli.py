@@ -12,7 +12,7 @@ import psycopg
 import typer
 
 from commands.default_data import seed
-from commands.users import create_user
+from commands.registration import create_user
 from domain import EVENTS
 from domain.announces import Event, decode
 from domain.base import SYSTEM

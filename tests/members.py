@@ -10,7 +10,7 @@ from uuid import UUID
 from httpx import Response
 
 from commands.default_data import seed
-from commands.users import create_user
+from commands.registration import create_user
 from domain.base import SYSTEM
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.default_data import GROUPS

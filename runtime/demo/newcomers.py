@@ -11,9 +11,9 @@ from itertools import count, islice
 from typing import Any
 from uuid import UUID
 
-from commands.users import create_user
+from commands.registration import create_user
 from domain.base import SYSTEM, Aggregate
-from domain.users import UsernameTaken
+from domain.usernames import UsernameTaken
 from runtime.demo.past import PastStore, SeededIds, moment
 from runtime.passwords import AT_ONCE
 from runtime.platform import Platform

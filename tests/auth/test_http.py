@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from commands.users import create_user
+from commands.registration import create_user
 from domain.base import SYSTEM
 from domain.errors import Conflict
 from domain.sessions import Session

@@ -11,23 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.announce_rules import RatioRule
+from domain.emails import BadEmail, check_email
+from domain.passwords import WeakPassword, check_password
 from domain.permissions import Permission
-from domain.users import (
-    FIRST_GROUP,
-    WAITING_GROUP,
-    AboveOwnLevel,
-    AlreadyVerified,
-    BadEmail,
-    BadUsername,
-    ReservedUsername,
-    User,
-    WeakPassword,
-    check_email,
-    check_password,
-    check_username,
-    must_outrank,
-    username_key,
-)
+from domain.usernames import BadUsername, ReservedUsername, check_username, username_key
+from domain.users import FIRST_GROUP, WAITING_GROUP, AboveOwnLevel, AlreadyVerified, User, must_outrank
 
 ID = UUID("0199a4f0-0000-7000-8000-000000000001")
 NOW = datetime(2031, 1, 1, 12, 0, tzinfo=UTC)

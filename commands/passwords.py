@@ -1,0 +1,58 @@
+"""What is done with passwords: replacing the one that is known."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from psycopg import Cursor
+from pydantic import Field
+
+from commands.users import ended_sessions
+from domain.errors import NotAllowed
+from domain.passwords import PASSWORD_MAX, check_password
+from domain.users import User
+from runtime.credentials import password_hash, set_password_hash
+from runtime.http.body import CommandRoute
+from runtime.http.deps import AccountOwner, Clock, StoreDep
+from runtime.http.types import Command
+from runtime.passwords import hash_password, verify_password
+from runtime.store import Receipt, Store
+from runtime.tokens import end_sessions
+
+router = APIRouter(prefix="/api/v1", tags=["users"], route_class=CommandRoute)
+
+
+class WrongPassword(NotAllowed):
+    """The present password is another one."""
+
+
+class ChangePassword(Command):
+    current: Annotated[str, Field(max_length=PASSWORD_MAX)]
+    new: str
+
+
+@router.post("/users/me/password")
+def change_password(command: ChangePassword, caller: AccountOwner, store: StoreDep, now: Clock) -> Receipt:
+    """Replace the caller's password and end all other sessions."""
+    user = store.get(User, caller.user_id)
+    must_know_password(store, user.id, command.current)
+    check_password(command.new, user.username, user.email)
+    hashed = hash_password(command.new)
+    user.change_password()
+
+    def keep(cursor: Cursor[Any]) -> None:
+        set_password_hash(cursor, user.id, hashed, now)
+        end_sessions(cursor, user.id, now, but=caller.session_id)
+
+    others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
+    return store.save(user, *others, beside=keep)
+
+
+def must_know_password(store: Store, user_id: UUID, password: str) -> None:
+    """Raises `WrongPassword`."""
+    with store.history.pool.connection() as connection:
+        stored = password_hash(connection, user_id)
+    if not verify_password(stored, password):
+        raise WrongPassword("this is not your password")
