@@ -11,7 +11,7 @@ COPY requirements.lock ./
 # The lock has exact versions and hashes of everything, tools of development included; those do not go into the image.
 RUN /opt/tracker/bin/pip install --require-hashes -r requirements.lock \
  && /opt/tracker/bin/pip uninstall --yes \
-      bencode.py httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-psutil
+      aiosmtpd bencode.py httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-psutil
 COPY pyproject.toml README.md LICENSE ./
 COPY commands commands
 COPY domain domain

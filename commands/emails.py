@@ -16,7 +16,7 @@ from runtime.credentials import email_token_user, new_email_token, use_email_tok
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AnonymousStore, Clock
 from runtime.http.types import Command
-from runtime.mail import leave_mail
+from runtime.mail import post
 from runtime.settings import Settings
 from runtime.store import Receipt
 
@@ -54,4 +54,4 @@ def mail_confirmation(
     # The token is in the fragment, which browsers send to nobody and servers cannot log.
     link = f"{settings.server.base_url}/#verify-email={token}"
     text = f"Welcome, {username}.\n\nConfirm your address within a day:\n\n{link}\n"
-    leave_mail(settings.data_dir, email, "Confirm your address", text)
+    post(cursor, settings, to=email, subject="Confirm your address", text=text)

@@ -32,6 +32,7 @@ from runtime.export.selection import BadSelection
 from runtime.journal import BrokenChain
 from runtime.journal_archive import ArchiveRefused
 from runtime.journal_cli import journal_commands
+from runtime.mail_cli import mail_commands
 from runtime.migrate import migrate as apply_migrations
 from runtime.platform import Platform
 from runtime.projections_cli import UnknownProjection, projections_commands
@@ -178,6 +179,7 @@ def _platform() -> Iterator[Platform]:
 
 ANNOUNCES = Reading(decode, lambda number: Event(number).name.lower(), client)
 app.add_typer(add_journal_export(journal_commands(_platform), _platform, ANNOUNCES), name="journal")
+app.add_typer(mail_commands(load, _platform), name="mail")
 app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
 app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender), name="backup")
 app.add_typer(events_commands(_platform, EVENTS), name="events")

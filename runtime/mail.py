@@ -1,26 +1,65 @@
-"""Where mail goes: one file per message in a folder, from which the machine's mail system or a person takes it."""
+"""Mail as commands send it: posted in the command's own transaction, so it leaves if and only if the command is done.
+
+What delivers it is `runtime.mail_delivery`.
+"""
 
 from __future__ import annotations
 
-import os
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address
 from email.message import EmailMessage
-from pathlib import Path
+from email.utils import format_datetime
+from typing import Any
+from uuid import UUID
 
+import msgspec
+from psycopg import Cursor
+
+from runtime.keyring import Sealer
+from runtime.secrets import ensure
+from runtime.settings import Settings
 from runtime.store import new_id
 
-FOLDER = "mail"
+
+class Mail(msgspec.Struct, frozen=True):
+    """One message to one address, as plain text."""
+
+    to: str
+    subject: str
+    text: str
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what would be another mail than this one: line breaks in headers (RFC 5322 section
+        2.2), two addresses in one. Callers check what comes from outside and answer in their own words."""
+        if "\r" in self.subject or "\n" in self.subject or not self.subject:
+            raise ValueError("a subject is one line")
+        Address(addr_spec=self.to)
 
 
-def leave_mail(data_dir: Path, to: str, subject: str, text: str) -> Path:
-    """Write one message (RFC 5322) to `data_dir/mail`, readable by this user only; returns its path."""
-    message = EmailMessage()  # refuses line breaks in headers
-    message["To"] = to
-    message["Subject"] = subject
-    message.set_content(text)
-    folder = data_dir / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{new_id()}.eml"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(bytes(message))
-    return path
+def post(cursor: Cursor[Any], settings: Settings, *, to: str, subject: str, text: str) -> UUID:
+    """Write a mail that is delivered once the transaction of `cursor` is committed; returns its id."""
+    mail_id, mail = new_id(), Mail(to, subject, text)
+    cursor.execute(
+        "INSERT INTO credentials.mail (mail_id, sealed) VALUES (%s, %s)",
+        (mail_id, sealer(settings).seal(msgspec.json.encode(mail))),
+    )
+    return mail_id
+
+
+def sealer(settings: Settings) -> Sealer:
+    """What mail is sealed with while it waits."""
+    return Sealer(ensure(settings).key_encryption, "mail")
+
+
+def message(mail_id: UUID, mail: Mail, sender: str, posted_at: datetime) -> EmailMessage:
+    """The mail as RFC 5322 has it. Its Message-ID follows from `mail_id`, so that whoever gets it twice sees that."""
+    made = EmailMessage(policy=policy.SMTP)
+    made["From"] = Address("Tracker", addr_spec=sender)
+    made["To"] = Address(addr_spec=mail.to)
+    made["Subject"] = mail.subject
+    made["Date"] = format_datetime(posted_at)
+    made["Message-ID"] = f"<{mail_id}@{Address(addr_spec=sender).domain}>"
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: nobody's holiday notice answers it
+    made.set_content(mail.text)
+    return made

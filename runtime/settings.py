@@ -63,6 +63,8 @@ Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 WebUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")]
 UdpUrl = Annotated[str, Field(pattern=r"^(udp://[^\s/]+:\d{1,5}/?)?$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^(postgres(ql)?://\S+)?$"), AfterValidator(_conninfo)]
+SmtpUrl = Annotated[str, Field(pattern=r"^((smtps|smtp\+starttls|smtp)://([^\s/@:]+@)?[^\s/@:]+(:\d{1,5})?/?)?$")]
+EmailAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,190}$")]
 RedisUrl = Annotated[str, Field(pattern=r"^((rediss?|unix)://\S+)?$")]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)]
 
@@ -113,6 +115,12 @@ class Security(Section):
 class Registration(Section):
     mode: Literal["open", "invite", "application", "closed"] = "open"
     verify_email: bool = False
+
+
+class Mail(Section):
+    url: SmtpUrl = ""  # smtps:// or smtp+starttls://user@host:port; "" = files in data_dir/mail
+    password: SecretStr = SecretStr("")
+    sender: EmailAddress = "tracker@localhost"
 
 
 class Edge(Section):
@@ -175,6 +183,7 @@ class Settings(Section):
     auth: Auth = Auth()
     security: Security = Security()
     registration: Registration = Registration()
+    mail: Mail = Mail()
     edge: Edge = Edge()
     telemetry: Telemetry = Telemetry()
 
@@ -235,6 +244,7 @@ def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
     for path, url in (("database.url", settings.database.url), ("redis.url", settings.redis.url)):
         if not url:
             yield path, "must be set in production: the embedded engines are for one machine's trial"
+    yield from _unsafe_mail(settings.mail)
     for path, url in (("database.url", settings.database.url), ("database.owner_url", settings.database.owner_url)):
         if _loses_commits(url):
             yield path, "turns off fsync or synchronous_commit"
@@ -242,6 +252,16 @@ def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "edge.allow_private_addresses", "must be false in production"
     if any(network.prefixlen == 0 for network in settings.edge.trusted_proxies):
         yield "edge.trusted_proxies", "trusts everybody"
+
+
+def _unsafe_mail(mail: Mail) -> Iterator[tuple[str, str]]:
+    url = urlsplit(mail.url)
+    if not url.scheme:
+        yield "mail.url", "must be set in production: without it, mail goes into a folder"
+    elif url.scheme == "smtp" and url.username:
+        yield "mail.url", "sends its password in clear: use smtps:// or smtp+starttls://"
+    if mail.sender.endswith("@localhost"):
+        yield "mail.sender", "must be an address of this site in production"
 
 
 def _loses_commits(url: str) -> bool:

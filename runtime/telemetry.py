@@ -65,6 +65,10 @@ DEAD_LETTERS = Gauge(
 PROJECTION_EVENTS = Counter("projection_events_total", "Events read by a projection", ["projection"])
 WAKEUPS = Counter("wakeups_total", "Messages that wake followers, by what became of them", ["outcome"])
 SEARCH_REQUESTS = Counter("search_requests_total", "Searches by the engine that answered", ["engine"])
+MAILS = Counter("mails_total", "Tries to deliver mail, by what became of them", ["outcome"])
+MAIL_WAITING = Gauge(
+    "mail_waiting", "Mails that wait for their delivery, or are dead", ["state"], multiprocess_mode="livemax"
+)
 ANNOUNCES = Counter("announces_total", "Announces by outcome and address family", ["listener", "outcome", "family"])
 ANNOUNCE_DURATION = Histogram(
     "announce_duration_seconds",

@@ -20,6 +20,7 @@ from projections.search import open_sender
 from queries.bans import due_bans
 from queries.ratio_watch import ratio_watched
 from runtime.api import open_platform
+from runtime.mail_delivery import deliver
 from runtime.platform import Platform
 from runtime.schedule import every
 from runtime.settings import Settings
@@ -41,6 +42,7 @@ WATCH_RATIOS_S = 30.0
 WATCHED_AT_ONCE = 500
 #: Namespace of the commands by the ratio rule: one per user and version of the account, however many workers look.
 RATIO_WATCH = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b04")
+DELIVER_MAIL_S = 1.0
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 
@@ -59,7 +61,7 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _jobs(platform: Platform) -> Iterator[None]:
     """What has to happen because time passed."""
-    with _sending(platform), _expiring(platform), _watching(platform), _keeping_snapshots(platform):
+    with _sending(platform), _expiring(platform), _watching(platform), _keeping_snapshots(platform), _mailing(platform):
         yield
 
 
@@ -121,3 +123,12 @@ def take_snapshots(platform: Platform, now: datetime) -> None:
 
 def _keeping_snapshots(platform: Platform) -> AbstractContextManager[None]:
     return every(TAKE_SNAPSHOTS_S, "take_snapshots", partial(take_snapshots, platform))
+
+
+def deliver_mail(platform: Platform, now: datetime) -> None:
+    """Hand over what commands have posted; workers share it."""
+    deliver(platform.pool, platform.settings, now)
+
+
+def _mailing(platform: Platform) -> AbstractContextManager[None]:
+    return every(DELIVER_MAIL_S, "deliver_mail", partial(deliver_mail, platform))

@@ -29,6 +29,8 @@ GIVEN = {
     "TRACKER_IMAGE": "tracker-platform:1",
     "PUBLIC_URL": "https://example.org",
     "TRACKER_URL": "https://tracker.example.org",
+    "MAIL_URL": "smtps://tracker@mail.example.org",
+    "MAIL_SENDER": "noreply@example.org",
 }
 
 

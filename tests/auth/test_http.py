@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from email import message_from_bytes, policy
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +22,7 @@ from runtime.api import create_app
 from runtime.platform import Platform
 from runtime.settings import Settings
 from tests.given import projected, rows_of
+from tests.mailbox import links, mails
 from tests.members import PASSWORD, Members
 
 pytestmark = pytest.mark.engine
@@ -185,11 +184,8 @@ def test_where_addresses_are_verified_the_mail_lets_in(
     api = with_registration(verify_email=True)
     registered = register(api).json()
     assert (registered["group"], [k for k in registered if "token" in k]) == ("validating", [])
-    (mail,) = (Path(platform.settings.data_dir) / "mail").iterdir()
-    message = message_from_bytes(mail.read_bytes(), policy=policy.default)
-    assert message["To"] == "alice@example.org"
-    token = message.get_content().partition("#verify-email=")[2].split()[0]
-    assert mail.stat().st_mode & 0o077 == 0
+    (mail,) = mails(platform, "alice@example.org")
+    token = links(mail)["verify-email"]
 
     answer = api.post("/api/v1/auth/verify-email", json={"token": token})
     assert answer.status_code == 200

@@ -18,6 +18,8 @@ PRODUCTION = {
     "APP__SECURITY__SITE_SECRET": "s" * 32,
     "APP__SECURITY__KEY_ENCRYPTION_KEY": "k" * 32,
     "APP__EDGE__ALLOW_PRIVATE_ADDRESSES": "false",
+    "APP__MAIL__URL": "smtps://tracker@mail.example.org",
+    "APP__MAIL__SENDER": "noreply@example.org",
 }
 SOURCES = ["variable", "environment file", "default file", ".env"]
 
@@ -180,6 +182,7 @@ def test_production_refuses_to_start_without_a_setting_that_it_needs(tmp_path: P
         ("APP__AUTH__JWT_SECRET", "j" * 31),
         ("APP__AUTH__JWT_SECRET", "change-me-in-production-min-32-characters-long-secret-key"),
         ("APP__EDGE__ALLOW_PRIVATE_ADDRESSES", "true"),
+        ("APP__MAIL__URL", "smtp://tracker@mail.example.org"),
         ("APP__EDGE__TRUSTED_PROXIES", "0.0.0.0/0"),
         ("APP__EDGE__TRUSTED_PROXIES", "10.0.0.0/8,::/0"),
         ("APP__DATABASE__URL", "postgresql://db/tracker?options=-c%20synchronous_commit%3Doff"),

@@ -1,0 +1,1 @@
+DROP TABLE credentials.mail, credentials.mail_delivered;
