@@ -62,7 +62,7 @@ class Projection(_Declared):
     def __init__(self, name: str, *tables: str, on_error: OnError = OnError.HALT) -> None:
         super().__init__(name, on_error)
         self.tables = tables
-        self._batches: dict[type[Any], _Batches] = {}
+        self._batches: dict[Handler, _Batches] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Callable[[Fact[E], Writer], None]], Callable[[Fact[E], Writer], None]]:
         """Declare the handler of these events."""
@@ -74,7 +74,7 @@ class Projection(_Declared):
         return declare
 
     def on_batch(
-        self, kind: type[E], *, at_once: int, size: Callable[[E], int]
+        self, *kinds: type[E], at_once: int, size: Callable[[E], int]
     ) -> Callable[[Callable[[Sequence[Fact[E]], Writer], None]], Callable[[Sequence[Fact[E]], Writer], None]]:
         """Declare the handler of these events that gets all which follow one another at once, to load and write once.
 
@@ -83,8 +83,8 @@ class Projection(_Declared):
         """
 
         def declare(handler: Callable[[Sequence[Fact[E]], Writer], None]) -> Any:
-            self._add((kind,), handler)
-            self._batches[kind] = _Batches(at_once, size)
+            self._add(kinds, handler)
+            self._batches[handler] = _Batches(at_once, size)
             return handler
 
         return declare
@@ -93,16 +93,17 @@ class Projection(_Declared):
         """Those of the facts, from the first one, that belong into one transaction."""
         sizes = dict.fromkeys(self._batches, 0)
         for number, fact in enumerate(facts, 1):
-            if batches := self._batches.get(type(fact.event)):
-                sizes[type(fact.event)] += batches.size(fact.event)
-                if sizes[type(fact.event)] >= batches.at_once:
+            handler = self._handler(fact)
+            if batches := self._batches.get(handler):
+                sizes[handler] += batches.size(fact.event)
+                if sizes[handler] >= batches.at_once:
                     return facts[:number]
         return facts
 
     def runs(self, facts: Sequence[AnyFact]) -> Iterator[Sequence[AnyFact]]:
         """The facts in order, as `apply` takes them: those of one batch handler together, others alone."""
-        for kind, run in groupby(facts, lambda fact: type(fact.event)):
-            if kind in self._batches:
+        for handler, run in groupby(facts, self._handler):
+            if handler in self._batches:
                 yield list(run)
             else:
                 yield from ([fact] for fact in run)
@@ -110,7 +111,7 @@ class Projection(_Declared):
     def apply(self, run: Sequence[AnyFact], db: Writer) -> None:
         """Handle one of the `runs`."""
         handle = self._handler(run[0])
-        handle(run if type(run[0].event) in self._batches else run[0], db)
+        handle(run if handle in self._batches else run[0], db)
 
 
 class Policy(_Declared):

@@ -137,6 +137,19 @@ def test_events_that_follow_one_another_are_handed_over_together(notes: Platform
     assert rows_of(notes, "SELECT lines FROM read.note ORDER BY lines") == [(1,), (6,), (9,)]
 
 
+def test_events_of_several_kinds_with_one_handler_are_handed_over_together(notes: Platform) -> None:
+    for numbers in ((1, 2), (3,)):
+        write(notes, *numbers)
+    projection, batches = Projection("batched", "note"), list[list[str]]()
+
+    @projection.on_batch(Note.Opened, Note.LineAdded, at_once=100, size=lambda event: 1)
+    def written(facts: Sequence[Fact[Any]], db: Writer) -> None:
+        batches.append([fact.topic for fact in facts])
+
+    projected(notes, projection)
+    assert batches == [["note.opened", "note.line_added", "note.line_added", "note.opened", "note.line_added"]]
+
+
 def test_a_transaction_takes_events_until_their_sizes_suffice(notes: Platform) -> None:
     write(notes, 4, 4, 4, 50, 1, 1)
     projection, batches = in_batches(set())
