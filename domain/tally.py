@@ -7,7 +7,7 @@ and torrent however many clients seed it, a torrent is snatched once, promotions
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,7 +25,6 @@ Pair = tuple[bytes, bytes]  # torrent_id, user_id
 
 _US = 1_000_000
 HOUR_US = 3600 * _US
-DAY_US = 24 * HOUR_US
 _SEEDING, _LEECHING = 1, 2
 _new = tuple.__new__  # see credit.py
 
@@ -81,7 +80,30 @@ class UserDelta:
     seed_time_s: int = 0
     seeding: int = 0  # torrents
     leeching: int = 0
+    seed_size: int = 0  # bytes of what is seeded
     snatched: int = 0
+    torrents: int = 0  # that a client of the user's had not been seen on before
+
+    def add(self, other: UserDelta) -> None:
+        self.uploaded += other.uploaded
+        self.downloaded += other.downloaded
+        self.raw_uploaded += other.raw_uploaded
+        self.raw_downloaded += other.raw_downloaded
+        self.seed_time_s += other.seed_time_s
+        self.seeding += other.seeding
+        self.leeching += other.leeching
+        self.seed_size += other.seed_size
+        self.snatched += other.snatched
+        self.torrents += other.torrents
+
+
+class SeedingChange(NamedTuple):
+    """A user began to seed a torrent (`seeding` 1) or ceased to (-1), with whichever client, in that hour."""
+
+    hour_us: int
+    user_id: bytes
+    torrent_id: bytes
+    seeding: int
 
 
 @dataclass(slots=True)
@@ -114,7 +136,7 @@ class Hour:
 class Tally:
     """Announces in, changes out. `clients` must hold every known client of every (torrent, user) that announces.
 
-    `users`, `torrents`, `days` and `hours` are what changed, once it is closed. Times of days and hours are UTC, in
+    `users`, `user_hours`, `torrents` and `hours` are what changed, once it is closed. Times of hours are UTC, in
     microseconds.
     """
 
@@ -125,16 +147,22 @@ class Tally:
         self.snatches: dict[Pair, int] = {}  # candidates: the caller knows which of them are not the first
         self.users: defaultdict[bytes, UserDelta] = defaultdict(UserDelta)
         self.torrents: defaultdict[bytes, TorrentDelta] = defaultdict(TorrentDelta)
-        self.days: defaultdict[int, defaultdict[bytes, UserDelta]] = defaultdict(lambda: defaultdict(UserDelta))
+        self.user_hours: defaultdict[int, defaultdict[bytes, UserDelta]] = defaultdict(lambda: defaultdict(UserDelta))
+        self.seeding_changes: list[SeedingChange] = []
         self.hours: defaultdict[int, dict[bytes, Hour]] = defaultdict(dict)
         self.site: dict[int, Hour] = {}  # by hour
         self.swarm = TorrentDelta()  # of all torrents
         self._hour_us = -HOUR_US  # none yet
         self._promotions = promotions
         self._deleted = deleted
-        self._before: dict[Key, int] = {}  # activity, of the clients whose activity changed
+        self._active: dict[Pair, list[int]] = {}  # how many of the user's clients seed and leech the torrent
         self._seeded_until: dict[Pair, int] = {}
         for (torrent_id, user_id, _), client in clients.items():
+            active = self._active.get((torrent_id, user_id))
+            if active is None:
+                active = self._active[torrent_id, user_id] = [0, 0]
+            if client.session.active:
+                active[client.session.left != 0] += 1
             if client.seeded_until_us is not None:
                 self._seeded(torrent_id, user_id, client.seeded_until_us)
 
@@ -145,14 +173,9 @@ class Tally:
 
     def close(self) -> None:
         """Work out how users and sums changed from before the first record to after the last one."""
-        for days in self.days.values():
-            for user_id, day in days.items():
-                user = self.users[user_id]
-                user.uploaded += day.uploaded
-                user.downloaded += day.downloaded
-                user.raw_uploaded += day.raw_uploaded
-                user.raw_downloaded += day.raw_downloaded
-                user.seed_time_s += day.seed_time_s
+        for users in self.user_hours.values():
+            for user_id, hour_of_user in users.items():
+                self.users[user_id].add(hour_of_user)
         for hour_us, torrents in self.hours.items():
             of_all = self.site[hour_us]
             for torrent_id, hour in torrents.items():
@@ -162,30 +185,23 @@ class Tally:
                 of_all.uploaded += hour.uploaded
                 of_all.downloaded += hour.downloaded
                 of_all.announces += hour.announces
-        self._count_torrents_of_users()
 
     def complete(self, firsts: Iterable[Pair]) -> None:
         """Count those of the `snatches` that were the first of their user and torrent."""
         for torrent_id, user_id in firsts:
             at_us = self.snatches[torrent_id, user_id]
             hour_us = at_us - at_us % HOUR_US
-            self.users[user_id].snatched += 1
+            for user in (self.users[user_id], self.user_hours[hour_us][user_id]):
+                user.snatched += 1
             for swarm in (self.torrents[torrent_id], self.hours[hour_us][torrent_id], self.site[hour_us]):
                 swarm.completed += 1
 
-    def _count_torrents_of_users(self) -> None:
-        pairs = {key[:2] for key in self._before}
-        before, after = dict.fromkeys(pairs, 0), dict.fromkeys(pairs, 0)
-        for key, client in self.clients.items() if pairs else ():
-            if key[:2] in pairs:
-                now = _activity(client.session)
-                before[key[:2]] |= self._before.get(key, now)
-                after[key[:2]] |= now
-        for pair, now in after.items():
-            # Also who came and went in between is somebody of whom there are numbers, however records were batched.
-            was, user = before[pair], self.users[pair[1]]
-            user.seeding += bool(now & _SEEDING) - bool(was & _SEEDING)
-            user.leeching += bool(now & _LEECHING) - bool(was & _LEECHING)
+    def weigh(self, sizes: Mapping[bytes, int]) -> None:
+        """Count the bytes of what users seed, for the `seeding_changes`; a torrent without a size weighs nothing."""
+        for hour_us, user_id, torrent_id, seeding in self.seeding_changes:
+            size = seeding * sizes.get(torrent_id, 0)
+            for user in (self.users[user_id], self.user_hours[hour_us][user_id]):
+                user.seed_size += size
 
     def _add(self, seq: int, n: int, announce: Announce) -> None:
         at_us, user_id, torrent_id, peer_id = announce[:4]
@@ -200,12 +216,15 @@ class Tally:
             session = session._replace(active=False)
         if client is None:
             client = self.clients[key] = Client(session, at_us, moved_out=True)
+        moved = None
         if session is not before:
             client.moved(session, announce)
             self.changed.add(key)
             if before is None or before.active is not session.active or (not before.left) is not (not session.left):
-                self._joined_or_left(key, 0 if before is None else _activity(before), _activity(session))
+                moved = self._joined_or_left(key, 0 if before is None else _activity(before), _activity(session))
         hour = self._hour(torrent_id, at_us)
+        if moved is not None:
+            self._count_torrents(user_id, torrent_id, moved)
         hour.announces += 1
         _, _, raw_up, raw_down, _, _, up, down, seed_time_s, snatched, anomaly = credit
         if snatched:
@@ -221,19 +240,35 @@ class Tally:
         elif not (seed_time_s or anomaly):
             return
         self.transfers.append(_new(Transfer, (seq, n, announce, credit, seed_time_s)))
-        day = self._days[user_id]
-        day.uploaded += up
-        day.downloaded += down
-        day.raw_uploaded += raw_up
-        day.raw_downloaded += raw_down
-        day.seed_time_s += seed_time_s
+        user = self._hours_of_users[user_id]
+        user.uploaded += up
+        user.downloaded += down
+        user.raw_uploaded += raw_up
+        user.raw_downloaded += raw_down
+        user.seed_time_s += seed_time_s
 
-    def _joined_or_left(self, key: Key, was: int, now: int) -> None:
-        self._before.setdefault(key, was)
+    def _joined_or_left(self, key: Key, was: int, now: int) -> UserDelta:
+        """Returns what that changes in the numbers of the user's torrents: other clients may have been there."""
         seeders, leechers = (now == _SEEDING) - (was == _SEEDING), (now == _LEECHING) - (was == _LEECHING)
         for swarm in (self.torrents[key[0]], self.swarm):
             swarm.seeders += seeders
             swarm.leechers += leechers
+        active = self._active.get(key[:2])
+        is_new = active is None
+        if active is None:
+            active = self._active[key[:2]] = [0, 0]
+        was_seeding, was_leeching = active[0] > 0, active[1] > 0
+        active[0] += seeders
+        active[1] += leechers
+        return UserDelta(
+            seeding=(active[0] > 0) - was_seeding, leeching=(active[1] > 0) - was_leeching, torrents=int(is_new)
+        )
+
+    def _count_torrents(self, user_id: bytes, torrent_id: bytes, moved: UserDelta) -> None:
+        """In the hour that was turned to. Also who comes and goes leaves a row, however records are batched."""
+        self._hours_of_users[user_id].add(moved)
+        if moved.seeding:
+            self.seeding_changes.append(SeedingChange(self._hour_us, user_id, torrent_id, moved.seeding))
 
     def _hour(self, torrent_id: bytes, at_us: int) -> Hour:
         """The torrent's hour of that time, with the swarm as it is now."""
@@ -250,9 +285,9 @@ class Tally:
         return hour
 
     def _turn_to(self, at_us: int) -> None:
-        """Count in the hour and the day of that time from now on."""
-        self._hour_us, day_us = at_us - at_us % HOUR_US, at_us - at_us % DAY_US
-        self._hours, self._days = self.hours[self._hour_us], self.days[day_us]
+        """Count in the hour of that time from now on."""
+        self._hour_us = at_us - at_us % HOUR_US
+        self._hours, self._hours_of_users = self.hours[self._hour_us], self.user_hours[self._hour_us]
         self._site_hour = self.site.setdefault(self._hour_us, Hour(self.swarm.seeders, self.swarm.leechers))
 
     def _seed_time(self, before: Session | None, client: Client, announce: Announce, seconds: int) -> int:

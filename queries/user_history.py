@@ -32,7 +32,7 @@ class UserDay(BaseModel):
 
 
 class UserHistory(BaseModel):
-    """Oldest first; days on which nothing was moved or seeded are left out."""
+    """Oldest first; days on which nothing was moved or seeded are left out, and those that are kept as months only."""
 
     items: list[UserDay]
 
@@ -51,7 +51,10 @@ def user_history(db: Connection[Any], user_id: UUID, period: Period) -> list[Use
     """The days of the period that the user has."""
     with db.cursor(row_factory=class_row(UserDay)) as cursor:
         return cursor.execute(
-            "SELECT day, uploaded, downloaded, seed_time_s FROM user_history"
-            " WHERE user_id = %s AND day >= %s AND day < %s ORDER BY day",
-            (user_id, period.start.date(), period.end.date()),
+            "SELECT (at AT TIME ZONE 'UTC')::date AS day, sum(seed_time_s)::bigint AS seed_time_s,"
+            " least(sum(uploaded), 9223372036854775807)::bigint AS uploaded,"
+            " least(sum(downloaded), 9223372036854775807)::bigint AS downloaded"
+            " FROM user_history WHERE user_id = %s AND grain <> 'month' AND at >= %s AND at < %s GROUP BY day"
+            " HAVING sum(uploaded) > 0 OR sum(downloaded) > 0 OR sum(seed_time_s) > 0 ORDER BY day",
+            (user_id, period.start, period.end),
         ).fetchall()

@@ -8,9 +8,9 @@ from __future__ import annotations
 from struct import Struct
 
 from domain.base import MAX_COUNT
-from domain.tally import DAY_US, Client, Hour, Key, TorrentDelta, Transfer, UserDelta
+from domain.tally import Client, Hour, Key, TorrentDelta, Transfer, UserDelta
 
-#: PostgreSQL counts microseconds and days from 2000-01-01.
+#: PostgreSQL counts microseconds from 2000-01-01.
 EPOCH_US = 946_684_800_000_000
 
 _NULL = (-1).to_bytes(4, "big", signed=True)
@@ -86,18 +86,19 @@ def _text(text: str) -> bytes:
     return len(text.encode()).to_bytes(4, "big") + text.encode()
 
 
-_user = Struct(">hi16s" + 8 * "iq").pack
+_user = Struct(">hi16s" + 10 * "iq").pack
 _torrent = Struct(">hi16s" + 5 * "iq").pack
-_day = Struct(">hi16sii" + 3 * "iq").pack
+_user_period = Struct(">hi16siq" + 8 * "iq").pack
 _hour = Struct(">hi16siq" + 5 * "iq").pack
 
 
 def user(user_id: bytes, user: UserDelta) -> bytes:
-    """user_id, uploaded, downloaded, raw_uploaded, raw_downloaded, seed_time_s, seeding, leeching, snatched"""
+    """user_id, uploaded, downloaded, raw_uploaded, raw_downloaded, seed_time_s, seeding, leeching, seed_size, snatched,
+    torrents"""
     return _user(
-        9, 16, user_id, 8, min(user.uploaded, MAX_COUNT), 8, min(user.downloaded, MAX_COUNT),
+        11, 16, user_id, 8, min(user.uploaded, MAX_COUNT), 8, min(user.downloaded, MAX_COUNT),
         8, min(user.raw_uploaded, MAX_COUNT), 8, min(user.raw_downloaded, MAX_COUNT), 8, user.seed_time_s,
-        8, user.seeding, 8, user.leeching, 8, user.snatched,
+        8, user.seeding, 8, user.leeching, 8, user.seed_size, 8, user.snatched, 8, user.torrents,
     )  # fmt: skip
 
 
@@ -109,12 +110,11 @@ def torrent(torrent_id: bytes, torrent: TorrentDelta) -> bytes:
     )  # fmt: skip
 
 
-def day(user_id: bytes, day_us: int, day: UserDelta) -> bytes:
-    """user_id, day, uploaded, downloaded, seed_time_s"""
-    number = (day_us - EPOCH_US) // DAY_US
-    return _day(
-        5, 16, user_id, 4, number, 8, min(day.uploaded, MAX_COUNT), 8, min(day.downloaded, MAX_COUNT),
-        8, day.seed_time_s,
+def user_period(user_id: bytes, at_us: int, user: UserDelta) -> bytes:
+    """user_id, at, uploaded, downloaded, seed_time_s, seeding, leeching, seed_size, snatched, torrents"""
+    return _user_period(
+        10, 16, user_id, 8, at_us - EPOCH_US, 8, min(user.uploaded, MAX_COUNT), 8, min(user.downloaded, MAX_COUNT),
+        8, user.seed_time_s, 8, user.seeding, 8, user.leeching, 8, user.seed_size, 8, user.snatched, 8, user.torrents,
     )  # fmt: skip
 
 

@@ -45,6 +45,12 @@ def segments_recorded(facts: Sequence[Fact[EdgeJournal.SegmentsRecorded]], db: W
         )
 
 
+@peers.on(Torrent.Uploaded)
+def torrent_uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
+    """What a seeder of the torrent keeps alive is weighed by this."""
+    db.execute("INSERT INTO torrent_size (torrent_id, size) VALUES (%s, %s)", (fact.stream_id, fact.event.size))
+
+
 @peers.on(Torrent.Deleted)
 def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
     """The swarm is gone at once; what it earned stays."""
@@ -52,14 +58,18 @@ def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
     swarm = db.rows("SELECT seeders, leechers FROM torrent_stats WHERE torrent_id = %s", (fact.stream_id,))
     for seeders, leechers in swarm:
         sums.change_swarm(db, -seeders, -leechers)
+    period = sums.USER_HISTORY.reach(db, fact.at).period(fact.at)
     db.execute(
         "WITH gone AS (UPDATE peer SET active = false, ipv4 = NULL, port4 = NULL, ipv6 = NULL, port6 = NULL"
-        "  WHERE torrent_id = %s AND active RETURNING user_id, seeder),"
-        " gone_user AS (SELECT user_id, bool_or(seeder)::int AS seeding, bool_or(NOT seeder)::int AS leeching"
-        "  FROM gone GROUP BY user_id)"
-        " UPDATE user_stats u SET seeding = u.seeding - g.seeding, leeching = u.leeching - g.leeching"
-        " FROM gone_user g WHERE g.user_id = u.user_id",
-        (fact.stream_id,),
+        "  WHERE torrent_id = %s AND active RETURNING user_id, torrent_id, seeder),"
+        " gone_user AS (SELECT user_id, bool_or(seeder)::int AS seeding, bool_or(NOT seeder)::int AS leeching,"
+        "  coalesce(max(size) FILTER (WHERE seeder), 0) AS seed_size"
+        "  FROM gone LEFT JOIN torrent_size USING (torrent_id) GROUP BY user_id),"
+        " fewer AS (UPDATE user_stats u SET seeding = u.seeding - g.seeding, leeching = u.leeching - g.leeching,"
+        "  seed_size = u.seed_size - g.seed_size FROM gone_user g WHERE g.user_id = u.user_id)"
+        f" {sums.USER_HISTORY.add} SELECT user_id, %s, %s, 0, 0, 0, -seeding, -leeching, -seed_size, 0, 0"
+        f" FROM gone_user {sums.USER_HISTORY.merged}",
+        (fact.stream_id, *period),
     )
     db.execute("UPDATE torrent_stats SET seeders = 0, leechers = 0 WHERE torrent_id = %s", (fact.stream_id,))
 

@@ -12,6 +12,8 @@ peers = Projection(
     "torrent_stats",
     "torrent_history",
     "user_history",
+    "user_history_clock",
+    "torrent_size",
     "site_history",
     "site_swarm",
     "snatch",

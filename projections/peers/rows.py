@@ -82,11 +82,21 @@ def deleted(db: Writer, torrents: Iterable[bytes]) -> set[bytes]:
     return {torrent_id for (torrent_id,) in rows}
 
 
+def _sizes(db: Writer, torrents: Iterable[bytes]) -> dict[bytes, int]:
+    return dict(
+        db.rows(
+            "SELECT uuid_send(torrent_id), size FROM torrent_size WHERE torrent_id = ANY(%s::uuid[])",
+            (hexes(torrents),),
+        )
+    )
+
+
 def write(db: Writer, segments: Sequence[Place], tally: Tally, row_places: RowPlaces) -> None:
     """`segments` are those that were added to the tally under the numbers 0, 1, 2 …"""
     _write_clients(db, tally, row_places)
     _write_transfers(db, segments, tally)
     tally.complete(_write_snatches(db, tally.snatches))
+    tally.weigh(_sizes(db, {change.torrent_id for change in tally.seeding_changes}))
     sums.write(db, tally)
 
 

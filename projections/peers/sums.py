@@ -5,22 +5,33 @@ Sums are held at what the store can count: a liar must not stop everybody's numb
 
 from __future__ import annotations
 
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 from domain.base import MAX_COUNT
-from domain.tally import Tally
+from domain.tally import Tally, UserDelta
 from projections.peers import binary
 from runtime.db import Writer
+from runtime.rollup import Grain, Period, Rollup
+
+#: Users' past.
+USER_HISTORY = Rollup(
+    "user_history",
+    held=("uploaded", "downloaded", "seed_time_s"),
+    moving=("seeding", "leeching", "seed_size", "snatched", "torrents"),
+)
 
 #: Temporary tables, into which changes are copied: from there one statement applies them.
 CHANGES = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS changed_user (user_id uuid, uploaded bigint, downloaded bigint,"
     " raw_uploaded bigint, raw_downloaded bigint, seed_time_s bigint, seeding bigint, leeching bigint,"
-    " snatched bigint) ON COMMIT DELETE ROWS",
+    " seed_size bigint, snatched bigint, torrents bigint) ON COMMIT DELETE ROWS",
     "CREATE TEMPORARY TABLE IF NOT EXISTS changed_torrent (torrent_id uuid, uploaded bigint, downloaded bigint,"
     " seeders bigint, leechers bigint, completed bigint) ON COMMIT DELETE ROWS",
-    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_day (user_id uuid, day date, uploaded bigint, downloaded bigint,"
-    " seed_time_s bigint) ON COMMIT DELETE ROWS",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS changed_period (user_id uuid, at timestamptz, uploaded bigint,"
+    " downloaded bigint, seed_time_s bigint, seeding bigint, leeching bigint, seed_size bigint, snatched bigint,"
+    " torrents bigint) ON COMMIT DELETE ROWS",
     "CREATE TEMPORARY TABLE IF NOT EXISTS changed_hour (torrent_id uuid, hour timestamptz, seeders bigint,"
     " leechers bigint, completed bigint, uploaded bigint, downloaded bigint) ON COMMIT DELETE ROWS",
 )
@@ -29,7 +40,7 @@ CHANGES = (
 def write(db: Writer, tally: Tally) -> None:
     """Torrents' hours come before their totals: what they say of the swarm is counted from what it was before."""
     _apply(db, "changed_user", [binary.user(user_id, user) for user_id, user in tally.users.items()], _USERS)
-    _apply(db, "changed_day", _days(tally), _DAYS)
+    _write_users_past(db, tally)
     _apply(db, "changed_hour", _hours(tally), _HOURS)
     torrents = [binary.torrent(torrent_id, torrent) for torrent_id, torrent in tally.torrents.items()]
     _apply(db, "changed_torrent", torrents, _TORRENTS)
@@ -44,13 +55,34 @@ def _apply(db: Writer, table: LiteralString, rows: list[bytes], statement: Liter
         db.execute(f"DELETE FROM {table}")  # a transaction may hold several batches
 
 
-def _days(tally: Tally) -> list[bytes]:
-    return [
-        binary.day(user_id, at_us, day)
-        for at_us, users in tally.days.items()
-        for user_id, day in users.items()
-        if day.uploaded or day.downloaded or day.seed_time_s
-    ]
+def _write_users_past(db: Writer, tally: Tally) -> None:
+    if not tally.user_hours:
+        return
+    horizon = USER_HISTORY.reach(db, _moment(max(tally.user_hours)))
+    periods: defaultdict[Period, defaultdict[bytes, UserDelta]] = defaultdict(lambda: defaultdict(UserDelta))
+    for hour_us, users in tally.user_hours.items():
+        period = horizon.period(_moment(hour_us))
+        if period.grain is Grain.HOUR:
+            periods[period] = users
+        else:  # several hours may have come late for one day or month
+            for user_id, user in users.items():
+                periods[period][user_id].add(user)
+    for grain in Grain:
+        rows = [
+            binary.user_period(user_id, _microseconds(period.at), user)
+            for period, users in periods.items()
+            if period.grain is grain
+            for user_id, user in users.items()
+        ]
+        _apply(db, "changed_period", rows, _USERS_PAST[grain])
+
+
+def _moment(at_us: int) -> datetime:
+    return _UNIX_EPOCH + timedelta(microseconds=at_us)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _UNIX_EPOCH) // timedelta(microseconds=1)
 
 
 def _hours(tally: Tally) -> list[bytes]:
@@ -63,22 +95,22 @@ def _hours(tally: Tally) -> list[bytes]:
 
 _USERS: LiteralString = (
     "INSERT INTO user_stats AS u (user_id, uploaded, downloaded, raw_uploaded, raw_downloaded, seed_time_s,"
-    " seeding, leeching, snatched) SELECT * FROM changed_user ON CONFLICT (user_id) DO UPDATE SET"
+    " seeding, leeching, seed_size, snatched, torrents) SELECT * FROM changed_user ON CONFLICT (user_id) DO UPDATE SET"
     " uploaded = least(u.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
     " downloaded = least(u.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
     " raw_uploaded = least(u.raw_uploaded, 9223372036854775807 - excluded.raw_uploaded) + excluded.raw_uploaded,"
     " raw_downloaded ="
     " least(u.raw_downloaded, 9223372036854775807 - excluded.raw_downloaded) + excluded.raw_downloaded,"
     " seed_time_s = u.seed_time_s + excluded.seed_time_s, seeding = u.seeding + excluded.seeding,"
-    " leeching = u.leeching + excluded.leeching, snatched = u.snatched + excluded.snatched"
+    " leeching = u.leeching + excluded.leeching, seed_size = u.seed_size + excluded.seed_size,"
+    " snatched = u.snatched + excluded.snatched, torrents = u.torrents + excluded.torrents"
 )
-_DAYS: LiteralString = (
-    "INSERT INTO user_history AS u (user_id, day, uploaded, downloaded, seed_time_s)"
-    " SELECT * FROM changed_day ON CONFLICT (user_id, day) DO UPDATE SET"
-    " uploaded = least(u.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
-    " downloaded = least(u.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,"
-    " seed_time_s = u.seed_time_s + excluded.seed_time_s"
-)
+_USERS_PAST: dict[Grain, LiteralString] = {
+    grain: f"{USER_HISTORY.add} SELECT user_id, '{grain}', at, uploaded, downloaded, seed_time_s, seeding, leeching,"
+    f" seed_size, snatched, torrents FROM changed_period {USER_HISTORY.merged}"
+    for grain in Grain
+}
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Most hours of idle swarms change nothing: those rows are not touched.
 _HOURS: LiteralString = (
     "MERGE INTO torrent_history h USING (SELECT c.torrent_id, c.hour,"

@@ -13,7 +13,7 @@ from typing import Any
 from domain.announces import Announce, Event, unpack
 from domain.factors import EVERYBODY, Factors, Promotions, Window, user_on_torrent
 from domain.tally import Tally
-from tests.credit.model import SECOND, Model, Promotion, Said
+from tests.credit.model import DAY, SECOND, Model, Promotion, Said
 from tests.tracker_edge import edges
 from tests.tracker_edge.bench import NOW_S, NOW_US, Bench, Clock
 from tests.tracker_edge.edges import ANN, BOB, FILM, HYBRID, V2, target
@@ -222,9 +222,10 @@ def _add(sums: defaultdict[str, int], tally: Tally) -> None:
                               ("seeders", torrent.seeders), ("leechers", torrent.leechers),
                               ("completed", torrent.completed)):  # fmt: skip
             sums[f"{NAMES[torrent_id]} {label}"] += amount
-    for day_us, users in tally.days.items():
-        for user_id, day in users.items():
-            for label, amount in (("up", day.uploaded), ("down", day.downloaded), ("seed time", day.seed_time_s)):
+    for hour_us, users in tally.user_hours.items():
+        day_us = hour_us - hour_us % DAY
+        for user_id, hour in users.items():
+            for label, amount in (("up", hour.uploaded), ("down", hour.downloaded), ("seed time", hour.seed_time_s)):
                 sums[f"{NAMES[user_id]} {label} on {day_us}"] += amount
 
 

@@ -10,9 +10,10 @@ from uuid import UUID, uuid5
 from domain.announces import Announce, Event, encode
 from domain.base import SYSTEM
 from domain.peers import EdgeJournal
+from domain.torrents import Torrent
 from runtime import journal
 from runtime.platform import Platform
-from tests.given import NOON, rows_of
+from tests.given import NOON, event, rows_of
 
 ADA, GRACE = UUID(int=0xADA), UUID(int=0x62ACE)
 FILM, ALBUM = UUID(int=0xF117), UUID(int=0xA1B)
@@ -39,6 +40,27 @@ def announce(
     peer_id = b"-qB5100-" + uuid5(user, str(client)).bytes[:12]
     at_us = START_US + round(at_s * 1_000_000)
     return Announce(at_us, user.bytes, torrent.bytes, peer_id, event, up, down, left, address, port, 0)
+
+
+def uploaded(torrent: UUID, size: int) -> Torrent.Uploaded:
+    """Somebody's upload of a torrent that has no other event yet."""
+    return event(  # type: ignore[no-any-return]
+        Torrent.Uploaded,
+        torrent,
+        uploader_id=ADA,
+        name="name",
+        description="",
+        category="movies-hd",
+        tags=[],
+        anonymous=False,
+        info_hash_v1="00" * 20,
+        info_hash_v2=None,
+        size=size,
+        piece_length=16384,
+        file_paths=["a"],
+        file_lengths=[size],
+        metainfo_sha256="00" * 32,
+    )
 
 
 class ShippingEdge:

@@ -19,7 +19,7 @@ from runtime.rebuild import verify
 from runtime.store import new_id
 from tests.conftest import MakePlatform
 from tests.given import NOON, Given, event, projected, rows_of
-from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, ShippingEdge, announce, swarm
+from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, ShippingEdge, announce, swarm, uploaded
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +36,7 @@ _STEP = st.tuples(
     st.integers(0, 1),
     st.integers(0, 1),
     st.integers(0, 1),
-    st.sampled_from((0, 1, 600, 3000, 6000, 90_000, -400)),
+    st.sampled_from((0, 1, 600, 3000, 6000, 90_000, -400, 1_300_000, 11_000_000, -1_300_000)),
     st.sampled_from((0, 1, 700, -50, 10**13)),
     st.sampled_from((0, 1, 90)),
     st.sampled_from((0, 0, 50)),
@@ -68,6 +68,8 @@ def test_every_split_gives_the_same_rows(
 
 def _ship(site: Platform, steps: list[Any]) -> None:
     users, torrents = [new_id(), new_id()], [new_id(), new_id()]
+    for size, torrent_id in enumerate(torrents, 500):
+        Given(site).facts(uploaded(torrent_id, size))
     edges = [ShippingEdge(site, f"edge-{new_id()}") for _ in range(2)]
     now, counters, segments = 0, dict[Any, tuple[int, int]](), list[list[Announce]]([[]])
     for user, torrent, client, wait, up, down, left, kind, address, edge, then in steps:
@@ -101,10 +103,18 @@ def _deleted(site: Platform) -> set[Any]:
 def _assert_histories_agree(site: Platform) -> None:
     """Sums over hours and days are the totals; the site's hours are those of its torrents."""
     for totals, parts in (
-        ("SELECT user_id, uploaded, downloaded, seed_time_s FROM read.user_stats"
-         " WHERE uploaded > 0 OR downloaded > 0 OR seed_time_s > 0",
-         "SELECT user_id, sum(uploaded), sum(downloaded), sum(seed_time_s) FROM read.user_history"
-         " GROUP BY 1 HAVING sum(uploaded) > 0 OR sum(downloaded) > 0 OR sum(seed_time_s) > 0"),
+        ("SELECT user_id, uploaded, downloaded, seed_time_s, seeding, leeching, seed_size, snatched, torrents"
+         " FROM read.user_stats",
+         "SELECT user_id, sum(uploaded), sum(downloaded), sum(seed_time_s), sum(seeding), sum(leeching),"
+         " sum(seed_size), sum(snatched), sum(torrents) FROM read.user_history GROUP BY 1"),
+        ("SELECT user_id, seeding, leeching, torrents, seed_size FROM read.user_stats",
+         "SELECT user_id, count(*) FILTER (WHERE seeding), count(*) FILTER (WHERE leeching), count(*),"
+         " coalesce(sum(size) FILTER (WHERE seeding), 0) FROM"
+         " (SELECT user_id, torrent_id, bool_or(active AND seeder) AS seeding,"
+         "  bool_or(active AND NOT seeder) AS leeching FROM read.peer GROUP BY 1, 2) p"
+         " LEFT JOIN read.torrent_size USING (torrent_id) GROUP BY 1"),
+        ("SELECT 'hour', count(*) FROM read.user_history h, read.user_history_clock c WHERE grain = 'hour'"
+         " AND h.at < c.hour - interval '15 days'", "SELECT 'hour', 0"),
         ("SELECT torrent_id, times_completed, uploaded, downloaded FROM read.torrent_stats"
          " WHERE times_completed > 0 OR uploaded > 0 OR downloaded > 0",
          "SELECT torrent_id, sum(completed), sum(uploaded), sum(downloaded) FROM read.torrent_history"
