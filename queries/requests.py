@@ -15,7 +15,7 @@ from domain.requests import RequestState
 from queries.people import Person
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Member, ReadDb
+from runtime.http.deps import Confirmed, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
@@ -69,7 +69,7 @@ class RequestDetail(RequestShown):
 
 @router.get("", dependencies=[fresh("requests", "users")])
 def list_requests(
-    caller: Member,
+    caller: Confirmed,
     db: ReadDb,
     page: PageDep,
     state: RequestState | None = None,
@@ -83,7 +83,7 @@ def list_requests(
 
 
 @router.get("/{request_id}", dependencies=[fresh("requests", "users")])
-def get_request(request_id: Id, caller: Member, db: ReadDb) -> RequestDetail:
+def get_request(request_id: Id, caller: Confirmed, db: ReadDb) -> RequestDetail:
     """One request with every contribution."""
     found = request(db, request_id)
     if found is None:

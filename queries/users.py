@@ -20,8 +20,8 @@ from runtime.http.deps import (
     AccountOwner,
     Caller,
     Clock,
+    Confirmed,
     Member,
-    NotPermitted,
     ReadDb,
     Requires,
     SecretsDep,
@@ -193,14 +193,12 @@ def list_users(
 
 @router.get("/search/users", dependencies=[fresh("users")])
 def search_users(
-    caller: Member,
+    caller: Confirmed,
     db: ReadDb,
     q: Annotated[str, Query(min_length=1, max_length=64)],
     limit: PageLimit = LIMIT_DEFAULT,
 ) -> FoundUsers:
     """Members whose name begins with the words or resembles them, the best first."""
-    if not caller.enabled:
-        raise NotPermitted("confirm your address first")
     name = username_key(q.strip())
     wanted = {"name": name, "prefix": _like(name) + "%", "limit": limit}
     with db.cursor(row_factory=class_row(FoundUser)) as cursor:

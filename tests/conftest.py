@@ -116,6 +116,24 @@ def platform(make_platform: MakePlatform) -> Platform:
     return make_platform(domain.EVENTS, (*ALL, *POLICIES))
 
 
+@pytest.fixture(scope="module")
+def shared_platform(postgres: Postgres, valkey: Valkey) -> Iterator[Platform]:
+    """The same for all tests of a module, which leave nothing behind."""
+    from commands.policies import POLICIES
+    from projections import ALL
+
+    url = fresh_database(postgres)
+    with psycopg.connect(url, autocommit=True) as connection:
+        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO tracker_projector")
+        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+    with TemporaryDirectory(dir=memory()) as directory:
+        servers = {"database": {"url": as_user(url, "tracker_app"), "owner_url": url}, "redis": {"url": valkey.url()}}
+        settings = Settings.model_validate({"data_dir": Path(directory), **servers})
+        with Platform(settings, domain.EVENTS, (*ALL, *POLICIES), secrets=SECRETS) as platform:
+            yield platform
+    drop_database(postgres, url)
+
+
 @pytest.fixture
 def given(platform: Platform) -> Given:
     return Given(platform)

@@ -133,7 +133,8 @@ _OF_USER: LiteralString = (
 def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) -> Caller:
     """Whoever holds the access token or the API key.
 
-    Raises `Unauthenticated`, `InsufficientScope`, `AccountDisabled`, `AccountBanned` or `ProjectionBehind`.
+    Raises `Unauthenticated`, `InsufficientScope`, `AccountDisabled`, `AccountBanned`, `NotPermitted` or
+    `ProjectionBehind`.
     """
     if bearer is None:
         raise Unauthenticated
@@ -182,11 +183,23 @@ def _caller(user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: fro
         raise AccountBanned("this account is banned")
     banned_from = frozenset(taken)
     permissions = frozenset(granted) - banned_from
+    if LOGIN not in permissions:
+        raise NotPermitted("your group may not come in")
     return Caller(user_id, username, group, level, permissions, session_id, state == "enabled", banned_from, scopes)
 
 
 Member = Annotated[Caller, Depends(caller)]
 CallerDep = Member
+
+
+async def confirmed(caller: Member) -> Caller:
+    """The caller, whose account waits for no confirmation; else 403 `not_permitted`."""
+    if not caller.enabled:
+        raise NotPermitted("confirm your address first")
+    return caller
+
+
+Confirmed = Annotated[Caller, Depends(confirmed)]
 
 
 async def account_owner(caller: Member) -> Caller:
@@ -199,17 +212,23 @@ async def account_owner(caller: Member) -> Caller:
 AccountOwner = Annotated[Caller, Depends(account_owner)]
 
 
-def Requires(permission: str) -> Any:
-    """A dependency: the caller, who has this permission; else 403 `not_permitted`."""
+@dataclass(frozen=True)
+class Permitted:
+    """The caller, who has this permission; else 403 `not_permitted`."""
 
-    async def permitted(caller: Member) -> Caller:
-        if permission in caller.banned_from:
+    permission: str
+
+    async def __call__(self, caller: Member) -> Caller:
+        if self.permission in caller.banned_from:
             raise Banned("a ban keeps you from this")
-        if not caller.can(permission):
+        if not caller.can(self.permission):
             raise NotPermitted("your group may not do this")
         return caller
 
-    return Depends(permitted)
+
+def Requires(permission: str) -> Any:
+    """`Permitted` as a dependency, for the signatures of routes."""
+    return Depends(Permitted(permission))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from domain.sessions import Session
 from domain.users import User
 from queries import ROUTERS as QUERIES
 from runtime.api import create_app
+from runtime.http.deps import Permitted
 from runtime.platform import Platform
 from runtime.settings import Settings
 from runtime.store import new_id
@@ -104,6 +105,6 @@ def guarded() -> set[str]:
     for router in (*COMMANDS, *QUERIES):
         for route in cast("list[Any]", router.routes):
             calls = [dependency.call for dependency in route.dependant.dependencies]
-            if any(getattr(call, "__qualname__", "") == "Requires.<locals>.permitted" for call in calls):
+            if any(isinstance(call, Permitted) for call in calls):
                 found.add(route.name)
     return found
