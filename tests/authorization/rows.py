@@ -1,0 +1,205 @@
+"""One row for each route: whom its signature lets in, and what those get, with what is their own and with others'.
+
+A route that is not here fails the suite. Write what has to be, not what the route answers: `P.X` is the permission in
+the signature (`Requires`), `ANYBODY`, `SIGNED_IN` and `OWNER` (no API key) are the other gates. An answer is a status,
+with the problem's code where it refuses; `only(P.X, granted, refused)` is decided in the handler.
+
+    "approve_torrent": Row(P.TORRENTS_MODERATE, own="403 own_upload", of="pending"),
+
+`answer` is for routes without an owner. Where the path names somebody's thing, `own` is the caller's, `others` a
+member's and `above` a sysop's; what is not given is as `answer`. `of` takes another thing of the cast than the first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from domain.permissions import Permission as P
+
+
+class Gate(NamedTuple):
+    """Who passes, other than by a permission."""
+
+    name: str
+
+
+ANYBODY, SIGNED_IN, OWNER = Gate("anybody"), Gate("signed in"), Gate("signed in without a key")
+
+
+class Only(NamedTuple):
+    """What the holders of any of these permissions get, and what others get."""
+
+    permissions: tuple[P, ...]
+    granted: str
+    refused: str
+
+
+Answer = str | Only
+
+
+def only(*permissions: P, granted: str = "200", refused: str = "403 not_permitted") -> Only:
+    return Only(permissions, granted, refused)
+
+
+class Row(NamedTuple):
+    gate: Gate | P
+    answer: Answer = "200"
+    own: Answer | None = None
+    others: Answer | None = None
+    above: Answer | None = None
+    of: str = ""
+    body: dict[str, Any] | None = None  # fields, instead of those made up from the schema
+    query: dict[str, str] | None = None
+
+    def expected(self, whose: str) -> Answer:
+        given: Answer | None = getattr(self, whose)
+        return self.answer if given is None else given
+
+
+WHOSE = ("own", "others", "above")
+
+#: Staff act on who is below them: not on themselves, and not on sysops.
+NOT_BELOW = "403 above_own_level"
+#: Who waits for confirmation is no member yet.
+MEMBERS = only(P.SEED)
+#: What is in swarms is for who takes part in them.
+PEERS = only(P.SEED, P.LEECH)
+SENIOR = only(P.USERS_SEE_PRIVATE)
+CASES = only(P.MODERATION, refused="404 not_found")
+REQUESTERS = only(P.REQUESTS_MODERATE, refused="403 not_the_requester")
+APPEALS = only(P.MODERATION, granted="403 not_concerned", refused="404 not_found")
+NOBODY = "404 not_found"
+
+NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one"}
+UNTIL = {"until": "2099-01-01T00:00:00Z"}
+PROMOTION = {"upload_percent": 200, "download_percent": 0, **UNTIL}
+_NO_MINIMUM: dict[str, list[int]] = {"peer_id_minimum": [], "agent_minimum": []}
+DENIED = {"name": "x", "peer_id_pattern": "-XX", "agent_pattern": None, **_NO_MINIMUM, "reason": "r", "exceptions": []}
+
+# fmt: off
+ROWS: dict[str, Row] = {
+    # health
+    "get_liveness": Row(ANYBODY),
+    "get_readiness": Row(ANYBODY),
+    "get_health": Row(ANYBODY),
+
+    # auth
+    "register": Row(ANYBODY, "201", body=NEWCOMER),
+    "verify_email": Row(ANYBODY, "422 email_token_invalid"),
+    "login": Row(ANYBODY, "401 wrong_credentials"),
+    "refresh": Row(ANYBODY, "401 unauthenticated"),
+    "logout": Row(ANYBODY, "204"),
+    "enable_two_factor": Row(OWNER, "200", body={"password": None}),
+    "verify_two_factor": Row(OWNER),
+    "disable_two_factor": Row(OWNER, "409 two_factor_off"),
+
+    # api keys
+    "issue_api_key": Row(OWNER, "201"),
+    "list_api_keys": Row(OWNER),
+    "revoke_api_key": Row(OWNER, NOBODY, own="204"),
+
+    # users
+    "get_own_account": Row(SIGNED_IN),
+    "list_own_sessions": Row(OWNER),
+    "revoke_session": Row(OWNER, NOBODY, own="204"),
+    "reset_passkey": Row(OWNER),
+    "change_password": Row(OWNER, "403 wrong_password"),
+    "get_user": Row(SIGNED_IN, only(P.SEED, refused="404 not_found"), own="200"),
+    "list_users": Row(P.MODERATION),
+    "search_users": Row(SIGNED_IN, MEMBERS, query={"q": "bob"}),
+    "change_group": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW),
+    "disable_user": Row(P.USERS_DISABLE, own=NOT_BELOW, above=NOT_BELOW),
+    "enable_user": Row(P.USERS_DISABLE, own=NOT_BELOW, above=NOT_BELOW),
+    "grant_personal_freeleech": Row(P.BONUS_GRANT),
+    "end_personal_freeleech": Row(P.BONUS_GRANT),
+
+    # bans
+    "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
+    "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "lift_ban": Row(P.USERS_DISABLE, own=NOT_BELOW, above=NOT_BELOW),
+
+    # user stats, history
+    "get_user_stats": Row(SIGNED_IN, MEMBERS, own="200"),
+    "list_transfers": Row(SIGNED_IN, SENIOR, own="200"),
+    "get_user_history": Row(SIGNED_IN, SENIOR, own="200"),
+    "get_torrent_history": Row(SIGNED_IN, PEERS),
+    "get_tracker_history": Row(SIGNED_IN, PEERS),
+
+    # groups
+    "list_groups": Row(SIGNED_IN),
+    "change_permissions": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body={"permissions": ["site.login"]}),
+    "change_download_slots": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW),
+
+    # torrents
+    "upload_torrent": Row(P.UPLOAD, "201"),
+    "list_torrents": Row(SIGNED_IN, PEERS),
+    "get_torrent": Row(SIGNED_IN, PEERS),
+    "download_torrent": Row(SIGNED_IN, only(P.SEED, P.LEECH)),
+    "approve_torrent": Row(P.TORRENTS_MODERATE, own="403 own_upload", of="pending"),
+    "reject_torrent": Row(P.TORRENTS_MODERATE, of="pending"),
+    "delete_torrent": Row(SIGNED_IN, only(P.TORRENTS_MODERATE, refused="403 not_yours"), own="200"),
+    "grant_freeleech": Row(P.TORRENTS_FREELEECH),
+    "end_freeleech": Row(P.TORRENTS_FREELEECH),
+    "promote_torrent": Row(P.TORRENTS_FREELEECH, body=PROMOTION),
+    "end_promotion": Row(P.TORRENTS_FREELEECH),
+    "list_peers": Row(SIGNED_IN, PEERS),
+    "spend_tokens": Row(P.LEECH, "409 insufficient_tokens"),
+    "get_own_tokens": Row(SIGNED_IN),
+    "grant_tokens": Row(P.BONUS_GRANT, "201"),
+
+    # search
+    "search_torrents": Row(SIGNED_IN, PEERS, query={"q": "a film"}),
+    "suggest": Row(SIGNED_IN, PEERS, query={"q": "fi"}),
+
+    # categories, forums, chat
+    "list_categories": Row(SIGNED_IN),
+    "list_forums": Row(SIGNED_IN),
+    "list_rooms": Row(SIGNED_IN),
+
+    # bonus
+    "list_own_ledger": Row(SIGNED_IN),
+    "list_ledger": Row(SIGNED_IN, SENIOR, own="200"),
+    "list_bonus_rules": Row(SIGNED_IN),
+    "grant_points": Row(P.BONUS_GRANT, "201"),
+
+    # requests
+    "list_requests": Row(SIGNED_IN, MEMBERS),
+    "get_request": Row(SIGNED_IN, MEMBERS),
+    "open_request": Row(P.REQUESTS, "201"),
+    "add_bounty": Row(P.REQUESTS, "201"),
+    "fill_request": Row(P.REQUESTS),
+    "accept_fill": Row(SIGNED_IN, REQUESTERS, own="200", of="filled"),
+    "reject_fill": Row(SIGNED_IN, REQUESTERS, own="200", of="filled"),
+    "cancel_request": Row(SIGNED_IN, REQUESTERS, own="200"),
+
+    # moderation, audit
+    "file_report": Row(P.REPORT, "201", body={"subject_type": "user"}),
+    "list_own_reports": Row(SIGNED_IN),
+    "list_cases": Row(P.MODERATION),
+    "get_case": Row(SIGNED_IN, CASES, own="200"),
+    "get_case_history": Row(SIGNED_IN, CASES, own="200"),
+    "claim_case": Row(P.MODERATION, own="403 own_case"),
+    "comment_on_case": Row(P.MODERATION, "201", own="403 own_case"),
+    "decide_case": Row(P.MODERATION, own="403 own_case"),
+    "appeal_decision": Row(SIGNED_IN, APPEALS, own="200", of="decided"),
+    "close_case": Row(P.MODERATION, own="403 own_case", of="decided"),
+    "list_audit_entries": Row(P.AUDIT_READ),
+
+    # tracker
+    "list_client_rules": Row(P.TRACKER_MANAGE),
+    "define_client_rule": Row(P.TRACKER_MANAGE, "201", body={"kind": "deny", **DENIED}),
+    "change_client_rule": Row(P.TRACKER_MANAGE, body=DENIED),
+    "withdraw_client_rule": Row(P.TRACKER_MANAGE),
+    "show_announce_rules": Row(P.TRACKER_MANAGE),
+    "change_announce_rules": Row(P.TRACKER_MANAGE),
+    "list_unregistered_hashes": Row(P.TRACKER_MANAGE),
+    "list_anomalies": Row(P.USERS_SEE_PRIVATE),
+    "list_site_promotions": Row(SIGNED_IN),
+    "start_site_promotion": Row(P.TRACKER_MANAGE, "201", body=PROMOTION),
+    "end_site_promotion": Row(P.TRACKER_MANAGE),
+
+    # projections
+    "list_projections": Row(P.SITE_MANAGE),
+    "follow_progress": Row(P.SITE_MANAGE),
+}
+# fmt: on
