@@ -15,6 +15,7 @@ from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
 from commands.passwords import router as passwords
+from commands.privacy import router as privacy
 from commands.registration import router as registration
 from commands.requests import router as requests
 from commands.site_promotions import router as site_promotions
@@ -27,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     passwords,
     auth,
     api_keys,
+    privacy,
     users,
     bans,
     groups,

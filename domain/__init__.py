@@ -20,6 +20,7 @@ from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
 from domain.moderation import Case
 from domain.peers import EdgeJournal
+from domain.privacy import Privacy
 from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
@@ -41,6 +42,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Forum,
     FreeleechTokens,
     Group,
+    Privacy,
     Request,
     Session,
     SitePromotion,

@@ -33,6 +33,11 @@ class Permission(StrEnum):
     USERS_WARN = "users.warn"
     USERS_DISABLE = "users.disable"
     USERS_SEE_PRIVATE = "users.see_private"  # addresses, e-mail
+    USERS_OVERRIDE_PRIVACY = "users.override_privacy"  # every value that its user hides
+    USERS_SEE_SWARMS = "users.see_swarms"  # hidden lists of uploads, of what is seeded and what is leeched
+    USERS_SEE_SNATCHES = "users.see_snatches"
+    USERS_SEE_LAST_SEEN = "users.see_last_seen"
+    USERS_SEE_INVITES = "users.see_invites"
     USERS_PROMOTE = "users.promote"
     BONUS_GRANT = "bonus.grant"
     AUDIT_READ = "audit.read"

@@ -15,6 +15,7 @@ from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
 from projections.moderation import moderation
 from projections.peers import peers
+from projections.privacy import privacy
 from projections.requests import requests
 from projections.search import search
 from projections.site_promotions import site_promotions
@@ -24,6 +25,7 @@ from runtime.projection import Projection
 
 ALL: tuple[Projection, ...] = (
     users,
+    privacy,
     groups,
     bans,
     api_keys,

@@ -18,6 +18,7 @@ from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
 from queries.moderation import router as moderation
 from queries.peers import router as peers
+from queries.privacy import router as privacy
 from queries.projections import router as projections
 from queries.requests import router as requests
 from queries.search import router as search
@@ -33,6 +34,7 @@ from queries.users import router as users
 ROUTERS: tuple[APIRouter, ...] = (
     search,
     api_keys,
+    privacy,
     users,
     bans,
     user_stats,

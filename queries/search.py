@@ -98,7 +98,7 @@ class Suggestions(BaseModel):
 
 @router.get(
     "/torrents",
-    dependencies=[fresh("torrents", "categories")],
+    dependencies=[fresh("torrents", "categories", "privacy")],
     responses={409: problem_response("The page before came from another engine: search again from the first page.")},
 )
 def search_torrents(

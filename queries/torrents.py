@@ -21,8 +21,10 @@ from domain.errors import Conflict
 from domain.metainfo import personal
 from domain.metainfo.bencode import decode_members
 from domain.permissions import Permission
+from domain.privacy import Answer, PrivacyKey, Viewer
 from domain.torrents import TorrentState
 from queries.people import Person
+from queries.privacy import list_shown
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Banned, Caller, Clock, Member, NotPermitted, ReadDb, SecretsDep, SettingsDep
@@ -65,7 +67,8 @@ class Sort(StrEnum):
 
 
 class TorrentItem(BaseModel):
-    """One torrent in a list. `uploader` is null when the upload is anonymous and the caller is neither it nor staff.
+    """One torrent in a list. `uploader` is null when the upload is anonymous and the caller is neither it nor staff,
+    or when the uploader hides what it uploads: then `privacy` says so, as it tells staff who see it all the same.
 
     The percents say what its own promotion counts at this moment, `promoted_until` how long: null until it is ended,
     and when there is none. `free_until` is the end of one that charges no downloads, 9999-12-31 when nobody knows it.
@@ -80,6 +83,7 @@ class TorrentItem(BaseModel):
     status: TorrentState
     anonymous: bool
     uploader: Person | None
+    privacy: dict[str, Answer]
     info_hash_v1: str | None
     info_hash_v2: str | None
     uploaded_at: datetime
@@ -108,10 +112,16 @@ class TorrentDetail(TorrentItem):
     files: list[TorrentFile]
 
 
-ITEM: LiteralString = """
+#: Whether the caller may know of this torrent who uploaded it; and whether the uploader lets everybody see its uploads.
+_NAMED: LiteralString = "(NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s)"
+_SHOWN: LiteralString = f"(p.user_id IS NULL OR t.uploader_id = %(caller)s OR {list_shown(PrivacyKey.UPLOADS, 'p')})"
+
+ITEM: LiteralString = f"""
 t.torrent_id AS id, t.name, t.category, t.tags, t.size, t.file_count, t.state AS status, t.anonymous,
-CASE WHEN NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s
+CASE WHEN {_NAMED} AND ({_SHOWN} OR %(sees_uploads)s)
      THEN jsonb_build_object('id', t.uploader_id, 'username', a.username) END AS uploader,
+CASE WHEN {_SHOWN} OR NOT {_NAMED} THEN '{{}}'::jsonb
+     WHEN %(sees_uploads)s THEN '{{"uploader": "overridden"}}' ELSE '{{"uploader": "hidden"}}' END AS privacy,
 t.info_hash_v1, t.info_hash_v2, t.uploaded_at, t.listed_at, t.free_until,
 CASE WHEN t.promoted_until <= %(now)s THEN 100 ELSE t.upload_percent END AS upload_percent,
 CASE WHEN t.promoted_until <= %(now)s THEN 100 ELSE t.download_percent END AS download_percent,
@@ -119,15 +129,16 @@ CASE WHEN t.promoted_until > %(now)s THEN t.promoted_until END AS promoted_until
 coalesce(s.leechers, 0) AS leechers, coalesce(s.times_completed, 0) AS times_completed, t.version
 """
 SOURCE: LiteralString = """
-FROM torrent t LEFT JOIN account a ON a.user_id = t.uploader_id LEFT JOIN torrent_stats s USING (torrent_id)
+FROM torrent t LEFT JOIN account a ON a.user_id = t.uploader_id LEFT JOIN privacy p ON p.user_id = t.uploader_id
+LEFT JOIN torrent_stats s USING (torrent_id)
 """
 VISIBLE: LiteralString = "(t.state = 'approved' OR %(staff)s OR (t.uploader_id = %(caller)s AND t.state <> 'deleted'))"
 
-_WANTED: LiteralString = """
+_WANTED: LiteralString = f"""
 (CASE WHEN %(status)s::text IS NULL THEN t.state = 'approved' ELSE t.state = %(status)s END)
 AND (%(shelves)s::text[] IS NULL OR t.category = ANY (%(shelves)s))
 AND (%(uploader)s::uuid IS NULL
-     OR (t.uploader_id = %(uploader)s AND (NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s)))
+     OR (t.uploader_id = %(uploader)s AND {_NAMED} AND ({_SHOWN} OR %(sees_uploads)s)))
 AND (%(tag)s::text IS NULL OR t.torrent_id IN (SELECT g.torrent_id FROM torrent_tag g WHERE g.tag = lower(%(tag)s)))
 AND (%(free)s::boolean IS NULL OR coalesce(t.free_until > %(now)s, false) = %(free)s)
 AND (%(alive)s::boolean IS NULL OR (coalesce(s.seeders, 0) > 0) = %(alive)s)
@@ -183,7 +194,7 @@ class TorrentFilter(BaseModel):
 IN_STEP_WITH_THE_EDGE = fresh("torrents", "users", "announce_access")
 
 
-@router.get("", dependencies=[fresh("torrents", "categories")])
+@router.get("", dependencies=[fresh("torrents", "categories", "privacy")])
 def list_torrents(
     wanted: Annotated[TorrentFilter, Query()], page: PageDep, caller: Browser, db: ReadDb, now: Clock
 ) -> Page[TorrentItem]:
@@ -204,7 +215,7 @@ def list_torrents(
     return page.page(name, rows, lambda row: [getattr(row, order.field), row.id])
 
 
-@router.get("/{torrent_id}", dependencies=[fresh("torrents", "users")])
+@router.get("/{torrent_id}", dependencies=[fresh("torrents", "users", "privacy")])
 def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb, now: Clock) -> TorrentDetail:
     """One torrent with its files. Deleted ones are shown to staff only."""
     with db.cursor(row_factory=class_row(TorrentDetail)) as cursor:
@@ -255,7 +266,11 @@ def shelves(category: str | None, db: Connection[Any]) -> list[str] | None:
 
 def viewer(caller: Caller) -> dict[str, object]:
     """The parameters of `VISIBLE`, and of `ITEM` but for `now`."""
-    return {"caller": caller.user_id, "staff": caller.can(Permission.TORRENTS_MODERATE)}
+    return {
+        "caller": caller.user_id,
+        "staff": caller.can(Permission.TORRENTS_MODERATE),
+        "sees_uploads": Viewer(False, caller.permissions).overrides(PrivacyKey.UPLOADS),
+    }
 
 
 def content_disposition(file_name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -12,7 +12,9 @@ from psycopg.rows import class_row
 from pydantic import BaseModel
 
 from domain.permissions import Permission
+from domain.privacy import PrivacyKey
 from queries.periods import DaysDep, Period
+from queries.privacy import Guarded, Private, privacy_of, viewer_of, withheld, without
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Member, NotPermitted, ReadDb
@@ -26,25 +28,27 @@ class UserDay(BaseModel):
     """One day (UTC) by the time of the announces: credited bytes, and seconds of seeding."""
 
     day: datetime.date
-    uploaded: int
-    downloaded: int
-    seed_time_s: int
+    uploaded: Annotated[int | None, Private(PrivacyKey.UPLOADED)]
+    downloaded: Annotated[int | None, Private(PrivacyKey.DOWNLOADED)]
+    seed_time_s: Annotated[int | None, Private(PrivacyKey.SEEDING)]
 
 
-class UserHistory(BaseModel):
+class UserHistory(Guarded):
     """Oldest first; days on which nothing was moved or seeded are left out, and those that are kept as months only."""
 
     items: list[UserDay]
 
 
-@router.get("/{user_id}/history", dependencies=[fresh("peers", "users")])
+@router.get("/{user_id}/history", dependencies=[fresh("peers", "users", "privacy")])
 def get_user_history(user_id: Id, caller: Member, period: DaysDep, db: ReadDb) -> UserHistory:
     """The user's past. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
     if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
         raise NoSuchThing("no such user")
-    return UserHistory(items=user_history(db, user_id, period))
+    answers = withheld(UserDay, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
+    items = [without(day, answers) for day in user_history(db, user_id, period)]
+    return UserHistory(items=items, privacy=answers)
 
 
 def user_history(db: Connection[Any], user_id: UUID, period: Period) -> list[UserDay]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -12,6 +12,8 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, Field
 
 from domain.permissions import Permission
+from domain.privacy import Answer, PrivacyKey
+from queries.privacy import Guarded, Private, privacy_of, viewer_of, withheld
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Member, NotPermitted, ReadDb
@@ -22,21 +24,27 @@ from runtime.store import NoSuchThing
 router = APIRouter(prefix="/api/v1/users", tags=["user stats"], route_class=StrictRoute)
 
 
-class UserStats(BaseModel):
+Downloaded = Annotated[int | None, Private(PrivacyKey.DOWNLOADED)]
+Uploaded = Annotated[int | None, Private(PrivacyKey.UPLOADED)]
+#: Time and points are what one gets for seeding: whoever hides the one hides the others.
+Seeding = Annotated[int | None, Private(PrivacyKey.SEEDING)]
+
+
+class UserStats(Guarded):
     """Bytes and seconds. `uploaded` and `downloaded` are what counts, the raw ones what was moved; `ratio` is null
     before the first download; `seeding` and `leeching` count torrents."""
 
     id: UUID
-    uploaded: int
-    downloaded: int
-    ratio: float | None
-    raw_uploaded: int
-    raw_downloaded: int
-    seeding: int
-    leeching: int
-    snatched: int
-    seed_time_s: int
-    bonus_points: ShownPoints
+    uploaded: Uploaded
+    downloaded: Downloaded
+    ratio: Annotated[float | None, Private(PrivacyKey.RATIO)]
+    raw_uploaded: Uploaded
+    raw_downloaded: Downloaded
+    seeding: Seeding
+    leeching: Annotated[int | None, Private(PrivacyKey.LEECHING)]
+    snatched: Annotated[int | None, Private(PrivacyKey.SNATCHED)]
+    seed_time_s: Seeding
+    bonus_points: Annotated[ShownPoints | None, Private(PrivacyKey.SEEDING)]
 
 
 class TransferShown(BaseModel):
@@ -66,22 +74,24 @@ class TransferShown(BaseModel):
     position: int = Field(exclude=True)
 
 
-@router.get("/{user_id}/stats", dependencies=[fresh("peers", "users", "bonus")])
+@router.get("/{user_id}/stats", dependencies=[fresh("peers", "users", "bonus", "privacy")])
 def get_user_stats(user_id: Id, caller: Member, db: ReadDb) -> UserStats:
-    """The user's numbers, zeros before the first announce."""
+    """The user's numbers, zeros before the first announce; null is what the user hides."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
     found = user_stats(db, user_id)
     if found is None:
         raise NoSuchThing("no such user")
-    return found
+    return found.seen_by(viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
 
 
-@router.get("/{user_id}/stats/transfers", dependencies=[fresh("peers", "users")])
+@router.get("/{user_id}/stats/transfers", dependencies=[fresh("peers", "users", "privacy")])
 def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Page[TransferShown]:
     """The announces behind the numbers, newest first: their sums are the numbers. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
+    if Answer.HIDDEN in withheld(UserStats, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id]).values():
+        raise NotPermitted("the user hides this")
     if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
         raise NoSuchThing("no such user")
     query = f"transfers:{user_id}"

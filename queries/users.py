@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from domain.announce_keys import announce_key
 from domain.permissions import Permission
+from domain.privacy import Level
 from domain.usernames import username_key
+from queries.privacy import privacy_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
@@ -71,8 +73,8 @@ class OwnAccount(BaseModel):
     version: int
 
 
-class UserDetail(BaseModel):
-    """A user as others see it; `email`, `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule
+class ListedUser(BaseModel):
+    """A user as staff list it; `email`, `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule
     lets it seed only, null while it does not) are null but for itself and senior staff."""
 
     id: UUID
@@ -85,6 +87,12 @@ class UserDetail(BaseModel):
     two_factor: bool | None
     leeching_suspended: str | None
     version: int
+
+
+class UserDetail(ListedUser):
+    """A user as others see it. `privacy_level` is how much it hides."""
+
+    privacy_level: Level
 
 
 class FoundUser(BaseModel):
@@ -149,20 +157,20 @@ def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Cloc
     return page.page("sessions", rows, lambda session: [session.id])
 
 
-@router.get("/users/{user_id}", dependencies=[fresh("users")])
+@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy")])
 def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
     own = user_id == caller.user_id
     if not (own or caller.enabled):
         raise NoSuchThing("no such user")
-    with db.cursor(row_factory=class_row(UserDetail)) as cursor:
+    with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         found = cursor.execute(
             f"SELECT {_DETAIL} FROM account WHERE user_id = %(user)s",
             {"private": own or caller.can(Permission.USERS_SEE_PRIVATE), "user": user_id},
         ).fetchone()
     if found is None:
         raise NoSuchThing("no such user")
-    return found
+    return UserDetail(**dict(found), privacy_level=privacy_of(db, [user_id])[user_id].level)
 
 
 @router.get("/users", dependencies=[fresh("users")])
@@ -172,10 +180,10 @@ def list_users(
     page: PageDep,
     group: Annotated[str | None, Query(max_length=64)] = None,
     state: State | None = None,
-) -> Page[UserDetail]:
+) -> Page[ListedUser]:
     """Every account, newest first; for staff."""
     after = page.after("users")
-    with db.cursor(row_factory=class_row(UserDetail)) as cursor:
+    with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         rows = cursor.execute(
             f"SELECT {_DETAIL} FROM account WHERE (%(group)s::text IS NULL OR group_slug = %(group)s)"
             " AND (%(state)s::text IS NULL OR state = %(state)s)"

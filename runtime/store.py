@@ -175,6 +175,15 @@ class Store:
             raise VersionConflict(f"the current version is {found.version}")
         return found
 
+    def edit_or_open(self, kind: type[A], aggregate_id: UUID, make: Callable[[], A]) -> A:
+        """As `edit`, of a thing that is there once somebody changes it: `make` gives it as it is before that, which has
+        no version yet."""
+        if self.find(kind, aggregate_id) is not None:
+            return self.edit(kind, aggregate_id)
+        if self.expected_version is not None:
+            raise VersionConflict("nothing was changed here yet, so there is no version")
+        return make()
+
     def acting_as(self, actor_id: UUID) -> Store:
         """The same command with a named actor: for callers that have no account before this command."""
         return dataclasses.replace(self, metadata=dataclasses.replace(self.metadata, actor_id=actor_id))

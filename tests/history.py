@@ -27,6 +27,7 @@ from domain.metainfo import File, Metainfo
 from domain.moderation import Case, Outcome
 from domain.peers import EdgeJournal
 from domain.permissions import Permission
+from domain.privacy import Privacy, PrivacyKey, PrivacySettings
 from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
@@ -45,6 +46,7 @@ def write_history(platform: Platform) -> None:
     torrents = [_torrent(platform, user.id, n) for n, user in enumerate(users)]
     for n, user in enumerate(users):
         _session(platform, user)
+        _privacy(platform, user)
         _bans(platform, user)
         _api_keys(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
@@ -130,6 +132,12 @@ def _session(platform: Platform, user: User) -> None:
     session = Session.start(uuid4(), user.id)
     session.end("logout")
     _save(platform, session, actor=user.id)
+
+
+def _privacy(platform: Platform, user: User) -> None:
+    privacy = Privacy.open(user.id)
+    privacy.choose(PrivacySettings(frozenset({PrivacyKey.LAST_SEEN}), frozenset({PrivacyKey.SEEDING})))
+    _save(platform, privacy, actor=user.id)
 
 
 def _bans(platform: Platform, user: User) -> None:

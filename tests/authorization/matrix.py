@@ -48,6 +48,11 @@ moderation.handle                -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
 users.warn                       -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
 users.disable                    -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.see_private                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
+users.override_privacy           -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
+users.see_swarms                 -  -  -  -  -  -  -  -  -  -  Y  Y  Y
+users.see_snatches               -  -  -  -  -  -  -  -  -  -  Y  Y  Y
+users.see_last_seen              -  -  -  -  -  -  -  -  -  -  Y  Y  Y
+users.see_invites                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.promote                    -  -  -  -  -  -  -  -  -  -  -  Y  Y
 bonus.grant                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
 audit.read                       -  -  -  -  -  -  -  -  -  -  Y  Y  Y

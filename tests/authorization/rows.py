@@ -113,6 +113,10 @@ ROWS: dict[str, Row] = {
     "grant_personal_freeleech": Row(P.BONUS_GRANT),
     "end_personal_freeleech": Row(P.BONUS_GRANT),
 
+    # privacy
+    "get_own_privacy": Row(SIGNED_IN),
+    "choose_privacy": Row(OWNER),
+
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
     "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),

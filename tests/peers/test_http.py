@@ -69,6 +69,7 @@ def test_members_see_who_is_there_and_no_addresses_but_their_own(site: Site) -> 
         "last_announced_at": "2031-01-01T12:00:02Z",
         "ip": None,
         "addresses": None,
+        "privacy": {},
     }
     assert (grace["user"]["username"], grace["seeder"], grace["left"]) == ("grace", False, 7)
     assert (grace["ip"], grace["addresses"]) == ("192.0.2.2", ["192.0.2.2:6881"])

@@ -47,6 +47,7 @@ def test_any_member_sees_the_numbers(site: Site) -> None:
             "snatched": 0,
             "seed_time_s": 0,
             "bonus_points": 0,
+            "privacy": {},
         }
     assert site.get(site.ada, f"/users/{site.grace.id}/stats").json()["uploaded"] == 0
 

@@ -1,0 +1,247 @@
+"""What a user hides, nobody reads anywhere: planted values, every GET route, viewers of every group.
+
+Every number and moment that a read table holds of the user becomes a value that is found nowhere else. A column, a
+route or a field that somebody adds is planted, asked and judged without any change here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from psycopg import sql
+from pydantic import BaseModel
+
+from domain.announces import Event
+from domain.default_data import GROUPS
+from domain.privacy import OVERRIDE, PrivacyKey
+from queries import ROUTERS
+from queries.privacy import marks
+from tests.bad_input.schemas import Document, Operation
+from tests.given import rows_of
+from tests.members import Client, Member
+from tests.peers.edges import ShippingEdge, announce
+
+#: How the tables keep their books: no answer to a question about a user.
+BOOKKEEPING = {"version", "changed_pos", "position", "opened_position", "seq", "n", "passkey_no", "key_no"}
+#: Planted columns that everybody may read, and why.
+OPEN = {
+    "account.registered_at": "not among the 17: everybody sees who is new",
+    "peer.remaining": "of a client of which nobody says whose it is",
+    "peer.first_announced_at": "of a client of which nobody says whose it is",
+    "peer.last_announced_at": "of a client of which nobody says whose it is",
+}
+#: Routes that name users for another reason than what these up- or download.
+NAMING = {"search_users": "whoever knows the name"}
+#: Fields of answers about one user that are numbers or moments and no business of privacy, and why.
+OPEN_FIELDS = {
+    "UserDetail.registered_at": "not among the 17",
+    "UserDetail.version": "of the account, for If-Match",
+    "BanItem.imposed_at": "for staff and the user",
+    "BanItem.until": "for staff and the user",
+    "BanItem.ended_at": "for staff and the user",
+    "BanItem.version": "for staff and the user",
+    "UserDay.day": "of the calendar",
+    **{f"Posting.{name}": "for the user and for who sees private things" for name in ("at", "amount", "balance")},
+}
+#: The announces behind the numbers: refused as a whole to whoever may not see the numbers.
+OPEN_MODELS = {"TransferShown"}
+HIDE_EVERYTHING = {str(key): "hidden" for key in PrivacyKey}
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A planted value as answers may show it."""
+
+    column: str
+    texts: tuple[str, ...]
+
+    def is_in(self, answer: str) -> bool:
+        return any(text in answer for text in self.texts)
+
+
+class Site:
+    """Zebulon has uploaded, seeds one torrent and leeches another; nobody else has any numbers."""
+
+    def __init__(self, client: Client, app: FastAPI, owner: psycopg.Connection[Any]) -> None:
+        self.client = client
+        self.gets = [one for one in Document(app.openapi()).operations if one.method == "get" and "/v1/" in one.path]
+        self.hider = client.members.join("zebulon", points=77)
+        self.viewers = {slug: client.members.join(f"v{level}", slug) for slug, _, level, _ in GROUPS}
+        self.own = self.hider.uploads("Zebra Crossing")
+        other = self.viewers["uploader"].uploads("A Zoo")
+        ShippingEdge(client.platform).ship(
+            [
+                announce(0, Event.STARTED, user=self.hider.id, torrent=self.own.id),
+                announce(600, user=self.hider.id, torrent=self.own.id, up=1000),
+                announce(601, Event.STARTED, user=self.hider.id, torrent=other.id, left=5),
+                announce(1200, user=self.hider.id, torrent=other.id, down=1000, left=5),
+            ]
+        )
+        client.members.catch_up()
+        self.torrents = {self.own.id, other.id}
+        self.markers = list(planted(owner, self.hider.id))
+        self.markers += self._derived()
+
+    def _derived(self) -> Iterator[Marker]:
+        found = "SELECT round(uploaded::numeric / downloaded, 3)::float8 FROM read.user_stats WHERE user_id = %s"
+        ((ratio,),) = rows_of(self.client.platform, found, [self.hider.id])
+        yield Marker("user_stats.ratio", (str(ratio),))
+
+    def hide_everything(self) -> None:
+        answer = self.client.send("PUT", "/users/me/privacy", self.hider, HIDE_EVERYTHING)
+        assert answer.status_code == 200, answer.text
+        self.client.members.catch_up()
+
+    def answers(self, viewer: Member) -> Iterator[tuple[Operation, str, str]]:
+        """Every GET route about zebulon and its torrents: the operation, the address asked, the text of the answer."""
+        for operation in self.gets:
+            for address in self._addresses(operation):
+                answer = self.client.at_once("GET", address, viewer)
+                assert answer.status_code < 500, (address, answer.text)
+                yield operation, address, answer.text
+
+    def _addresses(self, operation: Operation) -> Iterator[str]:
+        required = [one["name"] for one in operation.parameters("query") if one["required"]]
+        query = "&".join(f"{name}={'zebulon' if 'users' in operation.path else 'zebra'}" for name in required)
+        of_users = [
+            one["name"]
+            for one in operation.parameters("query")
+            if "uuid" in json.dumps(one["schema"]) and not one["required"]
+        ]
+        names = [one["name"] for one in operation.parameters("path")]
+        for torrent_id in self.torrents if "torrent_id" in names else {self.own.id}:
+            things = {"user_id": self.hider.id, "torrent_id": torrent_id, "slug": "member"}
+            path = operation.path.removeprefix("/api/v1").format_map({name: self.hider.id for name in names} | things)
+            yield f"{path}?{query}"
+            yield from (f"{path}?{query}&{name}={self.hider.id}" for name in of_users)
+
+
+def planted(owner: psycopg.Connection[Any], user_id: UUID) -> Iterator[Marker]:
+    """Give every number and moment of the user's rows in the read tables a value of its own."""
+    columns = owner.execute(
+        "SELECT c.table_name, c.column_name, c.data_type FROM information_schema.columns c"
+        " WHERE c.table_schema = 'read' AND c.is_generated = 'NEVER'"
+        " AND c.data_type IN ('bigint', 'integer', 'timestamp with time zone')"
+        " AND EXISTS (SELECT FROM information_schema.columns u WHERE u.table_schema = 'read'"
+        "             AND u.table_name = c.table_name AND u.column_name = 'user_id')"
+        " AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+        "                 AND a.attnum = ANY (i.indkey) WHERE i.indisprimary"
+        "                 AND i.indrelid = format('read.%I', c.table_name)::regclass AND a.attname = c.column_name)"
+        " ORDER BY 1, 2"
+    ).fetchall()
+    for number, (table, column, kind) in enumerate(columns):
+        if column in BOOKKEEPING:
+            continue
+        value, texts = _value(kind, number)
+        update = sql.SQL("UPDATE read.{} SET {} = %s WHERE user_id = %s AND {} IS NOT NULL")
+        names = sql.Identifier(table), sql.Identifier(column), sql.Identifier(column)
+        if owner.execute(update.format(*names), (value, user_id)).rowcount:
+            yield Marker(f"{table}.{column}", texts)
+
+
+def _value(kind: str, number: int) -> tuple[object, tuple[str, ...]]:
+    """A value of that type, and what it looks like in JSON: points are counted in thousandths."""
+    if kind == "timestamp with time zone":
+        moment = datetime(2033, 5, 1, 4, 5, 6, tzinfo=UTC) + timedelta(microseconds=1000 * number + 7)
+        return moment, (moment.isoformat().removesuffix("+00:00"),)
+    value = 7_919_000_000_019 * (number + 3) if kind == "bigint" else 1_100_000_000 + 7919 * number
+    return value, (str(value), repr(value / 1000))
+
+
+@pytest.fixture
+def site(client: Client, app: FastAPI, owner: psycopg.Connection[Any]) -> Site:
+    return Site(client, app, owner)
+
+
+@pytest.mark.engine
+def test_nobody_reads_what_is_hidden(site: Site) -> None:
+    member = site.viewers["member"]
+    answers = [text for _, _, text in site.answers(member)]
+    shown = {marker.column for marker in site.markers if any(marker.is_in(text) for text in answers)}
+    assert shown >= {"user_stats.uploaded", "user_stats.ratio", "user_stats.seeding", "ledger_balance.balance"}
+    assert shown >= {"peer.uploaded", "account.registered_at"}
+
+    site.hide_everything()
+    names = ("zebulon", str(site.hider.id))
+    leaks: list[str] = []
+    for group, viewer in site.viewers.items():
+        staff = OVERRIDE in viewer.caller.permissions
+        for operation, address, text in [] if staff else site.answers(viewer):
+            leaks += [
+                f"{group} reads {marker.column} at {address}"
+                for marker in site.markers
+                if marker.column not in OPEN and marker.is_in(text)
+            ]
+            asked_for = "{user_id}" in operation.path or operation.name in NAMING
+            if not asked_for and any(name in text for name in names):
+                leaks.append(f"{group} reads the name at {address}")
+    assert leaks == [], "\n".join(leaks)
+
+
+@pytest.mark.engine
+def test_whoever_reads_it_all_the_same_is_told_that_it_is_hidden(site: Site) -> None:
+    site.hide_everything()
+    for slug in ("forum_moderator", "moderator", "administrator", "sysop"):
+        staff = site.viewers[slug]
+        stats = site.client.at_once("GET", f"/users/{site.hider.id}/stats", staff).json()
+        fields = set(stats) - {"id", "privacy"}
+        assert stats["privacy"] == dict.fromkeys(fields, "overridden")
+        assert None not in stats.values()
+        (torrent,) = site.client.at_once("GET", f"/torrents?uploader={site.hider.id}", site.viewers[slug]).json()[
+            "items"
+        ]
+        assert (torrent["uploader"]["username"], torrent["privacy"]) == ("zebulon", {"uploader": "overridden"})
+    own = site.client.at_once("GET", f"/users/{site.hider.id}/stats", site.hider).json()
+    assert own["privacy"] == {}
+    assert None not in own.values()
+
+
+def answers_about(part_of_path: str) -> set[type[BaseModel]]:
+    """The models of the answers of GET routes with this in their path."""
+    routes = [vars(route) for router in ROUTERS for route in router.routes]
+    gets = [route for route in routes if "GET" in route["methods"] and part_of_path in route["path"]]
+    return {model for route in gets for model in models(route["response_model"])}
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an answer is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models(field.annotation)
+    for argument in get_args(annotation):
+        yield from models(argument)
+
+
+def is_number(annotation: Any) -> bool:
+    """A number or a moment, or something that holds one."""
+    if isinstance(annotation, type):
+        return issubclass(annotation, int | float | date) and annotation is not bool
+    return any(is_number(argument) for argument in get_args(annotation))
+
+
+def test_every_number_about_a_user_is_registered() -> None:
+    """Marked as private with its key, or named above with the reason why it is not."""
+    found = {
+        f"{model.__name__}.{name}"
+        for model in answers_about("{user_id}")
+        if model.__name__ not in OPEN_MODELS
+        for name, field in model.model_fields.items()
+        if is_number(field.annotation) and name not in marks(model) and not field.exclude
+    }
+    assert found == set(OPEN_FIELDS)
+
+
+def test_whatever_is_private_can_be_null() -> None:
+    private = [(model, name) for model in answers_about("") for name in marks(model)]
+    assert private
+    for model, name in private:
+        assert type(None) in get_args(model.model_fields[name].annotation), (model, name)
