@@ -11,6 +11,7 @@ from commands.bans import router as bans
 from commands.bonus import router as bonus
 from commands.client_rules import router as client_rules
 from commands.emails import router as emails
+from commands.erasures import router as erasures
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
@@ -30,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys,
     privacy,
     users,
+    erasures,
     bans,
     groups,
     torrents,

@@ -177,7 +177,7 @@ def enable_two_factor(
     _must_be_recent(store, caller, command.password if command else None, now)
     seed = second_factor.new_seed()
     with platform.pool.connection() as connection:
-        if not second_factor.enrol(connection, _sealer(platform), caller.user_id, seed):
+        if not second_factor.enrol(connection, totp_sealer(platform), caller.user_id, seed):
             raise TwoFactorOn("the second factor is on already")
     uri = second_factor.otpauth_uri(seed, caller.username, ISSUER)
     return TwoFactorSecret(secret=seed, otpauth_uri=uri)
@@ -195,7 +195,7 @@ def verify_two_factor(
     user.enable_two_factor()
 
     def turn_on(cursor: Cursor[Any]) -> None:
-        if not second_factor.confirm(cursor, _sealer(platform), user.id, command.code, now):
+        if not second_factor.confirm(cursor, totp_sealer(platform), user.id, command.code, now):
             raise WrongCode("this is not a present code of the secret")
         second_factor.keep_recovery_codes(cursor, user.id, codes)
 
@@ -214,7 +214,7 @@ def disable_two_factor(
     user.disable_two_factor()
 
     def turn_off(cursor: Cursor[Any]) -> None:
-        if not second_factor.use_code(cursor, _sealer(platform), user.id, command.code, now):
+        if not second_factor.use_code(cursor, totp_sealer(platform), user.id, command.code, now):
             raise WrongCode("this is not a present code of the second factor")
         second_factor.forget(cursor, user.id)
 
@@ -237,7 +237,7 @@ def _start_session(store: Store, platform: Platform, user: User, totp: str | Non
     pairs: list[Pair] = []
 
     def begin(cursor: Cursor[Any]) -> None:
-        if user.two_factor and not second_factor.use_code(cursor, _sealer(platform), user.id, totp or "", now):
+        if user.two_factor and not second_factor.use_code(cursor, totp_sealer(platform), user.id, totp or "", now):
             raise WrongTotp("the code is wrong, or was used")
         pairs.append(platform.tokens.start_session(cursor, user.id, now, session_id=session.id))
 
@@ -283,5 +283,5 @@ def _must_be_recent(store: Store, caller: Caller, password: str | None, now: dat
         raise PasswordRequired("send your password as well")
 
 
-def _sealer(platform: Platform) -> Sealer:
+def totp_sealer(platform: Platform) -> Sealer:
     return platform.sealer("totp seeds")

@@ -15,6 +15,7 @@ from domain.categories import Category
 from domain.chat import ChatRoom
 from domain.claims import Claim
 from domain.client_rules import ClientRule
+from domain.erasures import Erasure, ErasureProposal
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
@@ -39,6 +40,8 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Claim,
     ClientRule,
     EdgeJournal,
+    Erasure,
+    ErasureProposal,
     Forum,
     FreeleechTokens,
     Group,

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate, DomainEvent, event
 
-__all__ = ["MAX_COUNT", "SITE", "SYSTEM", "Aggregate", "Created", "Personal", "event", "natural_id"]
+__all__ = ["ERASED", "MAX_COUNT", "SITE", "SYSTEM", "Aggregate", "Created", "Personal", "event", "natural_id"]
 
 #: Counters, sizes and points stay within a signed 64-bit integer, what PostgreSQL's bigint holds.
 MAX_COUNT = 2**63 - 1
@@ -30,8 +30,11 @@ class _PersonalData:
 
 PERSONAL = _PersonalData()
 
+#: What personal text reads as once its person's data key is destroyed.
+ERASED = "erased"
+
 #: Text that names or traces a person (name, e-mail, address, private words): ciphertext in the event store, and the
-#: constant `erased` once the person's data key is destroyed.
+#: constant `ERASED` once the person's data key is destroyed.
 Personal = Annotated[str, PERSONAL]
 
 

@@ -38,6 +38,8 @@ class Permission(StrEnum):
     USERS_SEE_SNATCHES = "users.see_snatches"
     USERS_SEE_LAST_SEEN = "users.see_last_seen"
     USERS_SEE_INVITES = "users.see_invites"
+    USERS_ERASE = "users.erase"  # propose that somebody is forgotten
+    USERS_ERASE_APPROVE = "users.erase_approve"  # approve what somebody else proposed
     USERS_PROMOTE = "users.promote"
     BONUS_GRANT = "bonus.grant"
     AUDIT_READ = "audit.read"

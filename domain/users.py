@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.announce_rules import RatioRule
-from domain.base import Aggregate, Created, Personal, event
+from domain.base import ERASED, Aggregate, Created, Personal, event
 from domain.errors import Conflict, NotAllowed
 from domain.factors import FREE, check_promotion
 from domain.permissions import Permission
@@ -23,6 +23,10 @@ class AlreadyVerified(Conflict):
 
 class AboveOwnLevel(NotAllowed):
     """Only somebody of a higher level may do this to that user or grant that group."""
+
+
+class AccountErased(Conflict):
+    """The person asked to be forgotten, or was: there is no way back."""
 
 
 class User(Aggregate):
@@ -55,6 +59,11 @@ class User(Aggregate):
     class Enabled(Aggregate.Event):
         TOPIC = "user.enabled"
         reason: str
+
+    class Erased(Aggregate.Event):
+        """Whose account this was is forgotten: name and address are given back, the history goes on without them."""
+
+        TOPIC = "user.erased"
 
     class PasskeyReset(Aggregate.Event):
         """Every announce key from before is void: keys are derived from `passkey_no`."""
@@ -106,6 +115,7 @@ class User(Aggregate):
         self.group = group
         self.email_verified = False
         self.enabled = True
+        self.erased = False
         self.passkey_no = 1
         self.two_factor = False
         self.free_until: datetime | None = None
@@ -127,8 +137,21 @@ class User(Aggregate):
             self._disabled(reason)
 
     def enable(self, reason: str) -> None:
+        """Raises `AccountErased`."""
+        self.must_not_be_erased()
         if not self.enabled:
             self._enabled(reason)
+
+    def erase(self) -> None:
+        """Close the account for good; raises `AccountErased`."""
+        self.must_not_be_erased()
+        self.disable(ERASED)
+        self._erased()
+
+    def must_not_be_erased(self) -> None:
+        """Raises `AccountErased`."""
+        if self.erased:
+            raise AccountErased("this account is erased")
 
     def reset_passkey(self) -> None:
         """End every announce key at once: keys are derived from the number that moves on here."""
@@ -189,6 +212,11 @@ class User(Aggregate):
     @event(Enabled)
     def _enabled(self, reason: str) -> None:
         self.enabled = True
+
+    @event(Erased)
+    def _erased(self) -> None:
+        self.erased = True
+        self.username = self.email = ERASED
 
     @event(PasskeyReset)
     def _passkey_reset(self, passkey_no: int) -> None:

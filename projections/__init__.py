@@ -10,6 +10,7 @@ from projections.bonus import bonus
 from projections.bonus_rules import bonus_rules
 from projections.categories import categories
 from projections.chat import chat
+from projections.erasures import erasures
 from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
@@ -29,6 +30,7 @@ ALL: tuple[Projection, ...] = (
     groups,
     bans,
     api_keys,
+    erasures,
     announce_access,
     torrents,
     categories,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from domain.api_keys import ApiKey
+from domain.base import ERASED
+from domain.erasures import Erasure
 from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
@@ -24,3 +26,8 @@ def revoked(fact: Fact[ApiKey.Revoked], db: Writer) -> None:
         "UPDATE api_key SET revoked_at = %s, revoke_reason = %s WHERE key_id = %s",
         (fact.at, fact.event.reason, fact.stream_id),
     )
+
+
+@api_keys.on(Erasure.Completed)
+def erasure_completed(fact: Fact[Erasure.Completed], db: Writer) -> None:
+    db.execute("UPDATE api_key SET name = %s WHERE user_id = %s", (ERASED, fact.event.user_id))

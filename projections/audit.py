@@ -14,6 +14,7 @@ from domain.bans import Ban
 from domain.base import PERSONAL, Aggregate
 from domain.bonus import Account, AccountKind
 from domain.claims import Claim
+from domain.erasures import Erasure, ErasureProposal
 from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
 from domain.sessions import Session
@@ -47,7 +48,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     _begin(fact, Subject(owner, fact.event.owner_id), db)
 
 
-@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued, FreeleechTokens.Opened)
+@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued, FreeleechTokens.Opened, Erasure.Begun, ErasureProposal.Made)
 def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)
@@ -131,17 +132,20 @@ def _record(fact: AnyFact, subject: Subject, db: Writer) -> None:
 
 
 def _reason(event: object) -> str | None:
-    """The words that were given for it; a posting's words say why points moved."""
-    words = event.text if isinstance(event, Account.Posted) else getattr(event, "reason", None)
-    return words or None
+    """The words that were given for it, unless they are personal; a posting's words say why points moved."""
+    name = "text" if isinstance(event, Account.Posted) else "reason"
+    return getattr(event, name) or None if name in _names(type(event)) else None
 
 
 def public_fields(event: Any) -> dict[str, Any]:
     """The event's own fields as JSON, without personal ones."""
-    kind = type(event)
+    return {name: _shown(getattr(event, name)) for name in _names(type(event))}
+
+
+def _names(kind: type[Any]) -> tuple[str, ...]:
     if kind not in _public_names:
         _public_names[kind] = _names_of(kind)
-    return {name: _shown(getattr(event, name)) for name in _public_names[kind]}
+    return _public_names[kind]
 
 
 def _names_of(kind: type[Any]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from domain.base import ERASED
+from domain.erasures import Erasure
 from domain.users import WAITING_GROUP, User
 from runtime.db import Writer
 from runtime.facts import Fact
@@ -60,6 +62,20 @@ def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
         " state = CASE WHEN group_slug = %s THEN 'validating' ELSE 'enabled' END WHERE user_id = %s",
         (fact.version, fact.position, WAITING_GROUP, fact.stream_id),
     )
+
+
+@users.on(User.Erased)
+def erased(fact: Fact[User.Erased], db: Writer) -> None:
+    """At once, though the key may be there for another moment."""
+    db.update(
+        "UPDATE account SET username = %s, email = %s, version = %s, changed_pos = %s WHERE user_id = %s",
+        (ERASED, ERASED, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(Erasure.Completed)
+def erasure_completed(fact: Fact[Erasure.Completed], db: Writer) -> None:
+    db.execute("UPDATE account SET username = %s, email = %s WHERE user_id = %s", (ERASED, ERASED, fact.event.user_id))
 
 
 @users.on(User.PasskeyReset)

@@ -13,6 +13,7 @@ from queries.bonus_rules import router as bonus_rules
 from queries.categories import router as categories
 from queries.chat import router as chat
 from queries.client_rules import router as client_rules
+from queries.erasures import router as erasures
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys,
     privacy,
     users,
+    erasures,
     bans,
     user_stats,
     user_history,

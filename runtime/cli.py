@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
+from uuid import UUID
 
 import psycopg
 import typer
 
 from commands.default_data import seed
+from commands.erasures import begin_erasure
 from commands.registration import create_user
 from domain import EVENTS
 from domain.announces import Event, decode
 from domain.base import SYSTEM
 from domain.clients import client
 from domain.errors import DomainError
+from domain.users import User
 from projections import ALL
 from projections.search import open_sender
 from runtime.api import open_platform
@@ -128,6 +131,16 @@ def create(
             now=datetime.now(UTC),
         )
     typer.echo(f"{username} is {receipt.id}, group {group}")
+
+
+@users.command("erase")
+def erase(user_id: UUID) -> None:
+    """Forget a person, whoever it is, for good: also who manages the site. The worker completes what begins here."""
+    typer.confirm(f"Forget {user_id} for good?", abort=True)
+    with _platform() as platform:
+        store = platform.store(SYSTEM, "cli")
+        begin_erasure(store, store.get(User, user_id), datetime.now(UTC))
+    typer.echo(f"{user_id} is shut out; the worker forgets the rest within seconds")
 
 
 def main() -> None:

@@ -148,6 +148,17 @@ class FactLog:
             ).fetchall()
         return (self._fact(row) for row in rows)
 
+    def streams_beside(self, connection: Connection[Any], stream_id: UUID, topics: Sequence[str]) -> list[UUID]:
+        """The streams that got a fact of these topics from a command that this stream got one from."""
+        types = [self._history.types.type_id(topic) for topic in topics]
+        rows = connection.execute(
+            "SELECT DISTINCT e.stream_id FROM es.event own JOIN es.command c USING (command_id)"
+            " JOIN es.event e ON e.position BETWEEN c.first_position AND c.last_position"
+            " AND e.command_id = c.command_id WHERE own.stream_id = %s AND e.type = ANY (%s) ORDER BY 1",
+            (stream_id, types),
+        ).fetchall()
+        return [stream for (stream,) in rows]
+
     def _fact(self, row: tuple[Any, ...]) -> AnyFact:
         position, stream_id, version, type_id, schema_version, data, *rest = row
         topic = self._history.types.type_name(type_id)

@@ -1,5 +1,8 @@
 """Data keys of persons: one key each, wrapped by the site's key, so that destroying one erases one person.
 
+Keys are cached, and every process asks again and again which ones were destroyed lately: a key that it may still know
+it does not use any more `LOOK_S` after the end of the key, whether or not the store answers.
+
 Ciphertext is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce, bound by its associated data to the event and
 field that hold it, so that it cannot be moved to another place and still decrypt.
 """
@@ -11,6 +14,8 @@ import os
 import threading
 import time
 from base64 import b64decode, b64encode
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,12 +23,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-#: What personal text reads as once its key is destroyed.
-ERASED = "erased"
+from domain.base import ERASED
+from domain.errors import Conflict
+
 #: Marks ciphertext and its scheme in an event's JSON.
 PREFIX = "~1:"
-#: A destroyed key is forgotten by every process within this time.
-CACHE_S = 60.0
+#: How long a process goes on without asking which keys were destroyed.
+LOOK_S = 0.5
+#: It asks for those of this time; one that has been silent for longer than half of it forgets every key instead.
+LATELY_S = 60.0
+#: When nobody uses a destroyed key any more: whoever looked just before its end has finished what it began then.
+FORGOTTEN_AFTER = timedelta(seconds=1)
 CACHE_MAX = 50_000
 
 
@@ -35,14 +45,19 @@ class Keyring(Protocol):
     def open(self, subject: UUID, sealed: str, context: str) -> str: ...
 
 
+class KeyDestroyed(Conflict):
+    """The person is erased: nothing more can be recorded about them."""
+
+
 class StoredKeyring:
-    """Data keys in `keys.subject`, cached for `CACHE_S` seconds."""
+    """Data keys in `keys.subject`, cached until they are destroyed."""
 
     def __init__(self, pool: ConnectionPool[Connection[Any]], site_key: bytes) -> None:
         self._pool = pool
         self._site = AESGCM(hashlib.sha256(b"wrap" + site_key).digest())
-        self._cache: dict[UUID, tuple[AESGCM | None, float]] = {}
+        self._cache: dict[UUID, AESGCM | None] = {}
         self._lock = threading.Lock()
+        self._looked_at = -LATELY_S
 
     def seal(self, subject: UUID, text: str, context: str) -> str:
         key = self._key(subject) or self._new_key(subject)
@@ -56,10 +71,25 @@ class StoredKeyring:
         raw = b64decode(sealed.removeprefix(PREFIX))
         return key.decrypt(raw[:12], raw[12:], context.encode()).decode()
 
+    def destroy(self, subject: UUID) -> timedelta:
+        """End the key, or see that it is ended; returns how long ago. After `FORGOTTEN_AFTER` no process uses it."""
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "INSERT INTO keys.subject (subject_id, destroyed_at) VALUES (%s, clock_timestamp())"
+                " ON CONFLICT (subject_id) DO UPDATE SET wrapped_key = NULL,"
+                " destroyed_at = coalesce(subject.destroyed_at, excluded.destroyed_at)"
+                " RETURNING clock_timestamp() - destroyed_at",
+                (subject,),
+            ).fetchone()
+        assert row is not None
+        age: timedelta = row[0]
+        self._remember(subject, None)
+        return age
+
     def _key(self, subject: UUID) -> AESGCM | None:
-        cached = self._cache.get(subject)
-        if cached and cached[1] > time.monotonic():
-            return cached[0]
+        self._look()
+        with suppress(KeyError):
+            return self._cache[subject]
         with self._pool.connection() as connection:
             row = connection.execute(
                 "SELECT wrapped_key FROM keys.subject WHERE subject_id = %s", (subject,)
@@ -68,6 +98,25 @@ class StoredKeyring:
         if row:
             self._remember(subject, key)
         return key
+
+    def _look(self) -> None:
+        """Forget the keys that were destroyed since the last look, when that is some time ago."""
+        if time.monotonic() - self._looked_at < LOOK_S:
+            return
+        with self._lock:
+            now = time.monotonic()  # before asking: what is destroyed meanwhile is for the next look
+            silence = now - self._looked_at
+            if silence < LOOK_S:  # another thread has looked
+                return
+            with self._pool.connection() as connection:
+                rows = connection.execute(
+                    "SELECT subject_id FROM keys.subject WHERE destroyed_at > now() - make_interval(secs => %s)",
+                    (LATELY_S,),
+                ).fetchall()
+            if silence > LATELY_S / 2:
+                self._cache.clear()
+            self._cache.update(dict.fromkeys((subject for (subject,) in rows), None))
+            self._looked_at = now
 
     def _new_key(self, subject: UUID) -> AESGCM:
         nonce = os.urandom(12)
@@ -79,7 +128,7 @@ class StoredKeyring:
             )
         key = self._key(subject)
         if key is None:
-            raise RuntimeError("the data key of this person is destroyed: nothing more can be recorded about them")
+            raise KeyDestroyed("this person is erased: nothing more can be recorded about them")
         return key
 
     def _unwrap(self, subject: UUID, wrapped: bytes) -> AESGCM:
@@ -89,7 +138,7 @@ class StoredKeyring:
         with self._lock:
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
-            self._cache[subject] = (key, time.monotonic() + CACHE_S)
+            self._cache[subject] = key
 
 
 class Sealer:

@@ -11,10 +11,12 @@ import os
 import smtplib
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
+from email.policy import default
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -212,3 +214,27 @@ def _refusal(what: str, code: int) -> Exception:
     """5xx is for good (RFC 5321 section 4.2.1)."""
     kind: Callable[[str], Exception] = Undeliverable if code >= 500 else NotDelivered
     return kind(f"{what} refused: {code}")
+
+
+def discard(pool: ConnectionPool[Connection[Any]], settings: Settings, addresses: Collection[str]) -> int:
+    """Remove what waits for any of these addresses (lower case), in the table and in the folder; returns how much."""
+    with pool.connection() as connection:
+        waiting = connection.execute("SELECT mail_id, sealed FROM credentials.mail").fetchall()
+        found = [mail_id for mail_id, sealed in waiting if _recipient(settings, sealed) in addresses]
+        connection.execute("DELETE FROM credentials.mail WHERE mail_id = ANY (%s)", (found,))
+    left = [path for path in (settings.data_dir / FOLDER).glob("*.eml") if _addressee(path) in addresses]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(found) + len(left)
+
+
+def _recipient(settings: Settings, sealed: bytes) -> str:
+    try:
+        return msgspec.json.decode(sealer(settings).open(sealed), type=Mail).to.lower()
+    except InvalidTag:  # of another key than the site has now: nobody reads it any more
+        return ""
+
+
+def _addressee(path: Path) -> str:
+    with path.open("rb") as file:
+        return str(BytesHeaderParser(policy=default).parse(file)["To"]).lower()

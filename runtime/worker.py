@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid5
 
+import structlog
+
 from commands.bans import expire_ban
+from commands.erasures import go_on_erasing
 from commands.policies import POLICIES
 from commands.users import hold_to_ratio
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
@@ -18,10 +21,12 @@ from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
 from queries.bans import due_bans
+from queries.erasures import due_erasures, last_completed
 from queries.ratio_watch import ratio_watched
 from runtime.api import open_platform
 from runtime.mail_delivery import deliver
 from runtime.platform import Platform
+from runtime.rebuild.forgotten import drop_standbys
 from runtime.schedule import every
 from runtime.settings import Settings
 from runtime.store import AlreadyDone, VersionConflict, unbound_metadata
@@ -43,8 +48,15 @@ WATCHED_AT_ONCE = 500
 #: Namespace of the commands by the ratio rule: one per user and version of the account, however many workers look.
 RATIO_WATCH = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b04")
 DELIVER_MAIL_S = 1.0
+#: An erasure takes some looks: what is found by the name, the key, and a second later that nobody uses it any more.
+ERASE_S = 1.0
+ERASED_AT_ONCE = 50
+#: Namespace of the commands that complete erasures: one per person, however many workers look.
+ERASURE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b05")
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
+
+log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> None:
@@ -61,7 +73,10 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _jobs(platform: Platform) -> Iterator[None]:
     """What has to happen because time passed."""
-    with _sending(platform), _expiring(platform), _watching(platform), _keeping_snapshots(platform), _mailing(platform):
+    jobs = (_sending, _expiring, _watching, _erasing, _keeping_snapshots, _mailing)
+    with ExitStack() as running:
+        for job in jobs:
+            running.enter_context(job(platform))
         yield
 
 
@@ -114,6 +129,26 @@ def watch_ratios(platform: Platform, now: datetime) -> None:
 
 def _watching(platform: Platform) -> AbstractContextManager[None]:
     return every(WATCH_RATIOS_S, "watch_ratios", partial(watch_ratios, platform))
+
+
+def erase_persons(platform: Platform, now: datetime) -> None:
+    """Go on with every erasure that is not complete; one that fails keeps no other one waiting."""
+    with platform.pool.connection() as connection:
+        due = due_erasures(connection, ERASED_AT_ONCE)
+        completed = last_completed(connection)
+    for user_id in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(ERASURE, str(user_id)))
+        try:
+            with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+                go_on_erasing(platform, platform.store(SYSTEM, metadata=metadata), user_id)
+        except Exception:
+            log.exception("erasure_failed", user_id=str(user_id))
+    with platform.projector_pool.connection() as connection:
+        drop_standbys(connection, completed)
+
+
+def _erasing(platform: Platform) -> AbstractContextManager[None]:
+    return every(ERASE_S, "erase_persons", partial(erase_persons, platform))
 
 
 def take_snapshots(platform: Platform, now: datetime) -> None:

@@ -20,6 +20,7 @@ from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, t
 from domain.claims import Claim
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.default_data import default_data
+from domain.erasures import Erasure, ErasureProposal
 from domain.factors import Factors
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
@@ -52,6 +53,7 @@ def write_history(platform: Platform) -> None:
         _request(platform, user, users[1 - n], torrents[n])
         _case(platform, user, torrents[1 - n])
         _promotions(platform, user, torrents[n])
+        _erasure(platform, user, f"forgotten-{n}")
     _groups(platform)
     _tracker_rules(platform)
     _segments(platform, users, torrents)
@@ -208,6 +210,20 @@ def _case(platform: Platform, reporter: User, torrent: Torrent) -> None:
     case.decide(moderator_id, Outcome.DISMISSED, "right")
     case.close(moderator_id)
     _save(platform, case, actor=moderator_id)
+
+
+def _erasure(platform: Platform, staff: User, name: str) -> None:
+    """Somebody is proposed, declined, proposed again and forgotten."""
+    user = User.register(uuid4(), name, f"{name}@example.org", "member")
+    key = ApiKey.issue(uuid4(), user.id, f"key of {name}", [Scope.READ])
+    _save(platform, user, key, actor=user.id)
+    first, second = (ErasureProposal.make(uuid4(), user.id, staff.id, f"{name} asked by mail", now=NOW) for _ in "12")
+    first.decline(f"is this {name}?", now=NOW)
+    second.approve(SYSTEM, now=NOW)
+    user.erase()
+    erasure = Erasure.begin(user.id, second.id)
+    erasure.complete()
+    _save(platform, first, second, user, erasure, actor=staff.id)
 
 
 def _groups(platform: Platform) -> None:

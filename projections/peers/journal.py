@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from domain.announces import Announce, decode
+from domain.erasures import Erasure
 from domain.errors import Conflict
 from domain.peers import EdgeJournal
 from domain.tally import Tally
@@ -72,6 +73,15 @@ def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
         (fact.stream_id, *period),
     )
     db.execute("UPDATE torrent_stats SET seeders = 0, leechers = 0 WHERE torrent_id = %s", (fact.stream_id,))
+
+
+@peers.on(Erasure.Completed)
+def erasure_completed(fact: Fact[Erasure.Completed], db: Writer) -> None:
+    """What the person moved stays; from where goes."""
+    db.execute(
+        "UPDATE peer SET ipv4 = NULL, port4 = NULL, ipv6 = NULL, port6 = NULL WHERE user_id = %s",
+        (fact.event.user_id,),
+    )
 
 
 def _head(db: Writer, edge_id: str) -> Head | None:

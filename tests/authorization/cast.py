@@ -14,6 +14,7 @@ from domain.base import SYSTEM, Aggregate
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.claims import Claim, claim_id
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
+from domain.erasures import ErasureProposal
 from domain.factors import FREE
 from domain.moderation import Case, Outcome
 from domain.requests import Request
@@ -108,8 +109,11 @@ class Cast:
         about = Claim.make(claim_id("case", f"user:{user_id}"), "case", decided.id)
         ban = _ban(user_id, BanKind.INVITE)
         kind = Claim.make(ban_claim_id(user_id, BanKind.INVITE), "ban", ban.id)
+        proposal = ErasureProposal.make(new_id(), user_id, new_id(), "r", now=datetime.now(UTC))
+        self._save(proposal)
         self._save(listed, pending, wish, filled, case, decided, about, ban, kind, *self._money(user_id, filled.id))
         things: Things = {"torrent_id": listed.id, "request_id": wish.id, "case_id": case.id, "ban_id": ban.id}
+        things["proposal_id"] = proposal.id
         key_id = self._key(user_id, [Scope.READ])[0]
         return things | {"key_id": key_id, "pending": pending.id, "filled": filled.id, "decided": decided.id}
 

@@ -53,6 +53,8 @@ users.see_swarms                 -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.see_snatches               -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.see_last_seen              -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.see_invites                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
+users.erase                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
+users.erase_approve              -  -  -  -  -  -  -  -  -  -  -  Y  Y
 users.promote                    -  -  -  -  -  -  -  -  -  -  -  Y  Y
 bonus.grant                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
 audit.read                       -  -  -  -  -  -  -  -  -  -  Y  Y  Y

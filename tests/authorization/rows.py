@@ -116,6 +116,12 @@ ROWS: dict[str, Row] = {
     # privacy
     "get_own_privacy": Row(SIGNED_IN),
     "choose_privacy": Row(OWNER),
+    # erasures
+    "erase_me": Row(OWNER, "403 wrong_password"),
+    "propose_erasure": Row(P.USERS_ERASE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "approve_erasure": Row(P.USERS_ERASE_APPROVE, "202", own=NOT_BELOW, above=NOT_BELOW),
+    "decline_erasure": Row(P.USERS_ERASE_APPROVE, own=NOT_BELOW, above=NOT_BELOW),
+    "list_erasure_proposals": Row(P.USERS_ERASE_APPROVE),
 
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),

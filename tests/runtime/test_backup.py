@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import domain
 from commands.policies import POLICIES
 from domain.announces import encode
-from domain.base import SYSTEM
+from domain.base import ERASED, SYSTEM
 from domain.bonus import Account, AccountKind
 from domain.peers import EdgeJournal
 from projections import ALL
@@ -34,7 +34,7 @@ from runtime.backup.verify import verify
 from runtime.backup_cli import backup_commands
 from runtime.embedded import Postgres
 from runtime.journal import GENESIS, Head, heads, seal, segments
-from runtime.keyring import ERASED
+from runtime.keyring import KeyDestroyed
 from runtime.platform import Platform
 from runtime.rebuild import rebuild
 from runtime.rebuild import verify as verify_projection
@@ -327,7 +327,7 @@ def test_without_keys_persons_read_as_erased_and_get_no_new_key(busy: Busy, empt
     person = busy.people[0].id
     assert restored.history.aggregate(domain.users.User, person).username == ERASED
     assert count(empty, "SELECT count(*) FROM read.account WHERE username LIKE 'person%'") == 0
-    with pytest.raises(RuntimeError, match="destroyed"):
+    with pytest.raises(KeyDestroyed):
         restored.keyring.seal(person, "text", "place")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -10,10 +11,10 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
 
-from domain.base import Aggregate
+from domain.base import ERASED, Aggregate
 from runtime.codec import EventMapper, UnknownTopic
 from runtime.facts import FactLog
-from runtime.keyring import ERASED, StoredKeyring
+from runtime.keyring import LATELY_S, LOOK_S, KeyDestroyed, StoredKeyring
 from runtime.platform import Platform
 from runtime.store import new_id
 from tests.conftest import SECRETS
@@ -73,8 +74,70 @@ def test_a_destroyed_key_reads_erased_and_history_stays_whole(notes: Platform, o
     }
     assert names == {note.id: ERASED, other.id: "Bob"}
     assert rows_of(notes, "SELECT position, data FROM es.event ORDER BY position") == before
-    with pytest.raises(RuntimeError, match="destroyed"):
+    with pytest.raises(KeyDestroyed):
         fresh_keyring(notes).seal(note.id, "again", "x")
+
+
+def test_every_process_forgets_a_destroyed_key_at_its_next_look(
+    notes: Platform, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    subject, other = new_id(), new_id()
+    rings = [fresh_keyring(notes) for _ in range(3)]
+    sealed = [rings[0].seal(who, "Ada", "c") for who in (subject, other)]
+    assert {ring.open(subject, sealed[0], "c") for ring in rings} == {"Ada"}
+    rings[0].destroy(subject)
+    assert rings[0].open(subject, sealed[0], "c") == ERASED
+    clock.seconds += LOOK_S
+    assert {ring.open(subject, sealed[0], "c") for ring in rings} == {ERASED}
+    with pytest.raises(KeyDestroyed):
+        rings[1].seal(subject, "more", "c")
+    assert {ring.open(other, sealed[1], "c") for ring in rings} == {"Ada"}
+
+
+def test_a_process_that_was_silent_for_long_forgets_every_key(
+    notes: Platform, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was destroyed meanwhile may be too long ago to be among what it asks for."""
+    clock, subject, ring = Clock(monkeypatch), new_id(), fresh_keyring(notes)
+    sealed = ring.seal(subject, "Ada", "c")
+    fresh_keyring(notes).destroy(subject)
+    owner.execute("UPDATE keys.subject SET destroyed_at = now() - interval '1 hour'")
+    clock.seconds += LATELY_S
+    assert ring.open(subject, sealed, "c") == ERASED
+
+
+def test_no_key_is_used_while_the_store_cannot_be_asked(notes: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, subject, ring = Clock(monkeypatch), new_id(), fresh_keyring(notes)
+    sealed = ring.seal(subject, "Ada", "c")
+    monkeypatch.setattr(ring, "_pool", Away())
+    assert ring.open(subject, sealed, "c") == "Ada"
+    clock.seconds += LOOK_S
+    with pytest.raises(psycopg.OperationalError):
+        ring.open(subject, sealed, "c")
+
+
+def test_a_key_is_destroyed_once(notes: Platform) -> None:
+    subject, ring = new_id(), fresh_keyring(notes)
+    ring.seal(subject, "Ada", "c")
+    assert ring.destroy(subject) < ring.destroy(subject)
+    assert ring.destroy(new_id()) < timedelta(seconds=5), "there is none, and there will be none"
+
+
+class Clock:
+    """What a keyring takes for the monotonic clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 1000.0
+        monkeypatch.setattr("runtime.keyring.time", self)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Away:
+    def connection(self) -> Any:
+        raise psycopg.OperationalError("the server is away")
 
 
 def test_ciphertext_moved_to_another_event_does_not_open(notes: Platform) -> None:

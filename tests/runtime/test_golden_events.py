@@ -31,6 +31,12 @@ SINCE = frozenset(
     {
         "privacy.chosen",
         "privacy.opened",
+        "erasure.begun",
+        "erasure.completed",
+        "erasure_proposal.approved",
+        "erasure_proposal.declined",
+        "erasure_proposal.made",
+        "user.erased",
     }
 )
 

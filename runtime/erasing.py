@@ -1,0 +1,42 @@
+"""What is left of a person beside the log, and how it goes: rows in clear, mail, copies of read tables."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection, Cursor
+
+from runtime.facts import FactLog
+from runtime.mail_delivery import discard
+from runtime.platform import Platform
+from runtime.rebuild.forgotten import drop_copies
+
+
+def forget_person(db: Connection[Any] | Cursor[Any], user_id: UUID) -> None:
+    """Credentials, callers' addresses and tracebacks: gone with the caller's transaction."""
+    db.execute("SELECT es.forget_person(%s)", (user_id,))
+
+
+def forget_traces(platform: Platform, user_id: UUID) -> int:
+    """The same, with mail and copies of read tables; may be done again and again. Returns how much mail there was.
+
+    Mail is found by its address, which is known as long as the person's data key is there.
+    """
+    mails = discard(platform.pool, platform.settings, _addresses(platform, user_id))
+    with platform.pool.connection() as connection:
+        forget_person(connection, user_id)
+    with platform.projector_pool.connection() as connection:
+        drop_copies(connection)
+    return mails
+
+
+def _addresses(platform: Platform, user_id: UUID) -> set[str]:
+    """Everything that the account's own stream has ever said and that may be an address."""
+    codec = platform.history.codec
+    texts = [
+        getattr(fact.event, name)
+        for fact in FactLog(platform.history).stream(user_id)
+        for name in codec.shape(type(fact.event)).personal
+    ]
+    return {text.lower() for text in texts if text and "@" in text}

@@ -1,0 +1,215 @@
+"""After an erasure nothing that the site keeps has a word of the person, and everything else is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+import structlog
+from fastapi import FastAPI
+
+from domain.announces import Event
+from domain.base import SYSTEM
+from domain.erasures import Erasure, erasure_id
+from projections import ALL
+from runtime.embedded import Valkey
+from runtime.keyring import StoredKeyring
+from runtime.platform import Platform
+from runtime.rebuild import rebuild, verify
+from runtime.rebuild.past import build_past
+from runtime.worker import erase_persons
+from tests.erasures import dump
+from tests.given import projected, rows_of
+from tests.history import write_history
+from tests.in_process import TestClient
+from tests.mailbox import links, mails
+from tests.members import PASSWORD, Client, Member, Members
+from tests.peers.edges import ShippingEdge, announce
+
+pytestmark = pytest.mark.engine
+
+NAME, MAIL, PROGRAM = "Zq7Name", "zq7mail@zq7.example.org", "Zq7Agent/9.75"
+ADDRESS = "203.0.113.177"
+KEY, WORDS, APPEAL = "zq7 key of a laptop", "zq7 saw this before", "zq7 begs to differ"
+MARKERS = (NAME, MAIL, PROGRAM, ADDRESS, KEY, WORDS, APPEAL)
+#: The segments of the edges' journals are compressed columns of bytes, not text: see `tests/erasures/test_journal.py`.
+PACKED = bytes([203, 0, 113, 177])
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+class Life:
+    """One person who leaves a trace wherever there can be one, and another one who does the same."""
+
+    def __init__(self, client: Client, app: FastAPI) -> None:
+        self.client, self.app, self.members = client, app, client.members
+        self.moderator = self.members.join("moddie", "moderator")
+        self.zq7 = self.lives(NAME, MAIL, ADDRESS, PROGRAM, KEY, WORDS, APPEAL)
+        self.other = self.lives("Grace", "grace@example.org", "203.0.113.5", "curl/8", "a key", "too loud", "it was me")
+
+    def lives(self, name: str, mail: str, address: str, program: str, key: str, words: str, appeal: str) -> Member:
+        with TestClient(self.app, client=(address, 4711), headers={"User-Agent": program}) as site:
+            newcomer = {"username": name, "email": mail, "password": PASSWORD}
+            headers = {"Idempotency-Key": "0199a4f0-0000-7000-8000-0000000000aa"} if name == NAME else {}
+            registered = site.post("/api/v1/auth/register", json=newcomer, headers=headers)
+            assert registered.status_code == 201, registered.text
+            confirmed = site.post(
+                "/api/v1/auth/verify-email",
+                json={"token": links(mails(self.members.platform, mail)[0])["verify-email"]},
+            )
+            assert confirmed.status_code == 200, confirmed.text
+            signed_in = site.post("/api/v1/auth/login", json={"username": name, "password": PASSWORD})
+            assert signed_in.status_code == 200, signed_in.text
+            member = self.members.sign_in(UUID(registered.json()["id"]), name)
+            client = Client(self.members, site)
+            client.post(member, "/users/me/api-keys", {"name": key, "scopes": ["read"]})
+            about = {"subject_type": "user", "subject_id": str(self.moderator.id), "reason": "rude", "text": words}
+            assert client.post(member, "/reports", about).status_code == 201
+            self.is_reported_and_appeals(client, member, appeal)
+            client.get(member, "/search/users", q=name)
+        member.uploads(f"A Film of {member.id}")
+        member.earns(5_000)
+        octets = bytes(map(int, address.split(".")))
+        edge = ShippingEdge(self.members.platform, f"edge-{member.id}")
+        edge.ship([announce(0, Event.STARTED, user=member.id, left=9, address=octets)])
+        edge.ship([announce(60, up=700, user=member.id, left=9, address=octets)])
+        return member
+
+    def is_reported_and_appeals(self, client: Client, member: Member, appeal: str) -> None:
+        about = {"subject_type": "user", "subject_id": str(member.id), "reason": "loud", "text": "a complaint"}
+        complainer = self.members.join(f"loud-{len(str(member.id))}{member.username[:2]}")
+        case = self.client.post(complainer, "/reports", about).json()["case_id"]
+        self.client.post(self.moderator, f"/moderation/cases/{case}/decision", {"outcome": "upheld", "reason": "it is"})
+        assert client.post(member, f"/moderation/cases/{case}/appeal", {"text": appeal}).status_code == 200
+
+
+def keeps_copies(platform: Platform, owner: psycopg.Connection[Any], life: Life) -> None:
+    """Copies of read tables, letters of followers that stumbled, and a rebuild that was killed."""
+    life.members.catch_up()
+    for projection in ALL[:4]:
+        rebuild(platform, projection)
+    build_past(platform, ALL[:4], "last_week", datetime.now(UTC))
+    owner.execute("CREATE SCHEMA rebuild_gone; CREATE TABLE rebuild_gone.account AS TABLE read.account")
+    owner.execute("ALTER SCHEMA rebuild_gone OWNER TO tracker_projector")
+    owner.execute(
+        "INSERT INTO es.dead_letter (follower, position, stream_id, parked, error, attempts)"
+        " SELECT 'somebody', position, stream_id, false, %s, 3 FROM es.event WHERE stream_id = %s AND version = 1",
+        (f"Traceback: no room for {NAME}", life.zq7.id),
+    )
+    owner.execute(
+        "INSERT INTO es.follower (name, state, error, failed_position)"
+        " SELECT 'nobody', 'halted', %s, position FROM es.event WHERE stream_id = %s AND version = 1",
+        (f"cannot mail to {MAIL}", life.zq7.id),
+    )
+
+
+def test_nothing_is_left_of_a_person_and_everything_of_the_others(
+    client: Client,
+    app: FastAPI,
+    platform: Platform,
+    owner: psycopg.Connection[Any],
+    database: str,
+    valkey: Valkey,
+    tmp_path: Path,
+    logged: list[Any],
+) -> None:
+    verifying = platform.settings.registration.model_copy(update={"verify_email": True})
+    platform.settings = platform.settings.model_copy(update={"registration": verifying})
+    life = Life(client, app)
+    keeps_copies(platform, owner, life)
+    before = dump.everything(database, valkey.url(), tmp_path)
+    assert {marker for _, marker in dump.places(before, *MARKERS)} >= set(MARKERS) - {WORDS, APPEAL}
+    others = rows_of_others(database, life)
+
+    erased = life.client.post(life.zq7, "/users/me/erasure", {"password": PASSWORD})
+    assert erased.status_code == 202, erased.text
+    completes(platform, owner, life.members)
+
+    after = dump.everything(database, valkey.url(), tmp_path, str(logged))
+    assert dump.places(after, *MARKERS) == set()
+    assert {place for place, content in after.items() if PACKED in content} <= {"journal.segment_rest"}
+    assert others - set(dump.rows(database)) == set()
+    assert rows_of(platform, "SELECT raw_uploaded FROM read.user_stats WHERE user_id = %s", [life.zq7.id]) == [(700,)]
+    assert is_as_rebuilt(platform)
+    again = dump.everything(database, valkey.url(), tmp_path)
+    assert dump.places(again, *MARKERS) == set(), "what was built again is as clean"
+
+
+def test_every_personal_field_of_every_event_is_gone_from_the_read_tables(
+    platform: Platform, owner: psycopg.Connection[Any], database: str, valkey: Valkey, tmp_path: Path
+) -> None:
+    """What a new event says of a person is covered here from its first day in `tests/history.py`."""
+    marking = MarkingKeyring(platform.keyring)
+    platform.history.codec._keyring = marking
+    write_history(platform)
+    projected(platform, *ALL)
+    shown = dump.places(dump.everything(database, valkey.url(), tmp_path), *marking.marks)
+    assert {place for place, _ in shown} >= {"read.account", "read.api_key"}
+    for subject in marking.subjects:
+        if platform.store(SYSTEM).find(Erasure, erasure_id(subject)) is None:
+            platform.store(SYSTEM).save(Erasure.begin(subject))
+        platform.keyring.destroy(subject)
+    completes(platform, owner, _Site(platform))
+    assert dump.places(dump.everything(database, valkey.url(), tmp_path), *marking.marks) == set()
+    assert is_as_rebuilt(platform)
+
+
+class MarkingKeyring:
+    """Adds to each personal text a word of its own, by which it is found wherever it is shown."""
+
+    def __init__(self, keyring: StoredKeyring) -> None:
+        self._keyring = keyring
+        self.marks: list[str] = []
+        self.subjects: set[UUID] = set()
+
+    def seal(self, subject: UUID, text: str, context: str) -> str:
+        self.subjects.add(subject)
+        self.marks.append(f"zq7-{len(self.marks):06}-mark")
+        return self._keyring.seal(subject, f"{text} {self.marks[-1]}", context)
+
+    def open(self, subject: UUID, sealed: str, context: str) -> str:
+        return self._keyring.open(subject, sealed, context)
+
+
+class _Site(Members):
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+
+def completes(platform: Platform, owner: psycopg.Connection[Any], members: Members) -> None:
+    """The worker looks, each time a second later; then followers read on."""
+    for _ in range(3):
+        members.catch_up()
+        erase_persons(platform, datetime.now(UTC))
+        owner.execute("UPDATE keys.subject SET destroyed_at = destroyed_at - interval '2 seconds'")
+    members.catch_up()
+    erase_persons(platform, datetime.now(UTC))
+
+
+def rows_of_others(url: str, life: Life) -> set[tuple[str, bytes]]:
+    """What has to stay to the byte: the log, and the rows of read tables in which the person is not named."""
+    about = str(life.zq7.id).encode()
+    return {
+        (table, row)
+        for table, row in dump.rows(url)
+        if table in ("es.event", "es.command", "es.blob")
+        or (table.startswith(("read.", "journal.segment", "credentials.")) and about not in row)
+        if table != "credentials.refresh_token"  # they name their session only
+    }
+
+
+def is_as_rebuilt(platform: Platform) -> bool:
+    for projection in ALL:
+        differences = {one.table: one.differences for one in verify(platform, projection)}
+        assert set(differences.values()) == {0}, differences
+        rebuild(platform, projection)
+    return True
