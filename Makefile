@@ -9,6 +9,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 UV := $(shell command -v uv 2>/dev/null)
 
 # The first Python of 3.11 or newer; `make PYTHON=/path/to/python` takes another.
@@ -18,10 +19,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 .PHONY: run test check bench campaigns lock clean
 .DELETE_ON_ERROR:
 
-run: $(STAMP)
+run: $(COMPILED)
 	@exec $(BIN)/tracker up
 
-test: $(STAMP)
+test: $(COMPILED)
 	$(BIN)/python -m pytest -n 2 -q
 
 check: $(STAMP)
@@ -29,11 +30,11 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(COMPILED)
 	$(BIN)/python -m bench
 
 # Each prints its seed, with which it can be repeated alone.
-campaigns: $(STAMP)
+campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.sessions
 	$(BIN)/python -m tests.campaigns.http_fuzz
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
@@ -65,4 +66,9 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endif
+	@touch $@
+
+# The announce edge is compiled where there is a C compiler, and runs as plain Python, slower, where there is none.
+$(COMPILED): $(STAMP) $(wildcard tracker_edge/*.py tracker_edge/*/*.py)
+	@$(BIN)/python -m tracker_edge.compiled
 	@touch $@

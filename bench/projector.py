@@ -39,7 +39,7 @@ from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.worker import GC_THRESHOLD
 from runtime.worker_loop import WorkerLoop
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 CLIENTS_PER_USER = 10
 #: One torrent for so many clients on average; few have many, many have few.

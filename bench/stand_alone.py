@@ -25,6 +25,7 @@ from runtime.children import spawn
 from runtime.journal import GENESIS, AlreadyRecorded, Segment
 from runtime.settings import Edge as EdgeSettings
 from tracker_edge.access import Changes
+from tracker_edge.compiled import place
 from tracker_edge.process import keep_what_is_there
 from tracker_edge.server import Edge, Sources
 from tracker_edge.swarms import Swarms
@@ -55,6 +56,7 @@ class StandAlone:
         number: int = 1,
         processes: int = 1,
         keep: bool = False,
+        compiled: bool = True,
     ) -> None:
         self.port = port
         self.bytes_a_peer = 0.0
@@ -65,7 +67,8 @@ class StandAlone:
             "port": port, "users": users, "torrents": torrents, "peers": peers, "number": number,
             "processes": processes,
         }  # fmt: skip
-        self._command = [sys.executable, "-m", "bench.stand_alone", str(folder)]
+        native = ["tracker_edge.compiled"] if compiled and place().is_dir() else []
+        self._command = [sys.executable, "-m", *native, "bench.stand_alone", str(folder)]
         self._command += [f"--{name}={value}" for name, value in figures.items()] + ["--keep"] * keep
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg
 import pytest
 from fastapi import FastAPI
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 SECRETS = Secrets(jwt=b"j" * 32, site=b"s" * 32, key_encryption=b"k" * 32)
 
 MakePlatform = Callable[..., Platform]
+
+# A machine that others use too stops for a second now and then, and no example is wrong for that.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ import structlog
 from runtime.journal import AlreadyRecorded, Fenced
 from tracker_edge import journal
 from tracker_edge.journal import JournalDamaged, JournalInUse
-from tracker_edge.shipper import Ship, sealed
+from tracker_edge.segments import Ship
+from tracker_edge.shipper import sealed
 
 log = structlog.get_logger()
 

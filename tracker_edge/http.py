@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import cast
 
 from tracker_edge.announce import Tracker
-from tracker_edge.journal import Journal
+from tracker_edge.journal import Appender
 from tracker_edge.metrics import Tally
 from tracker_edge.protocol import bencode, proxy, query
 from tracker_edge.protocol.compact import packed, unmapped
@@ -51,7 +51,7 @@ class Server:
     def __init__(
         self,
         tracker: Tracker,
-        journal: Journal,
+        journal: Appender,
         tally: Tally,
         *,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
@@ -276,16 +276,17 @@ class Connection(asyncio.Protocol):
             asked, key, fields = usual
             self.closing = bool(fields.close)
             self.server.announce(asked, key, fields, self, close=self.closing)
-            if self.closing and not self.waiting:
-                self.transport.close()
-            elif self.waiting > MAX_WAITING:
-                self.transport.pause_reading()
+            self._answered()
             return
         self._answer(reader.feed(data))
         if not reader.waiting:
             self.deadline_s = self.server.now_s + KEEP_ALIVE_S
         elif not half_before:
             self.deadline_s = self.server.now_s + READ_DEADLINE_S
+        self._answered()
+
+    def _answered(self) -> None:
+        """What was read is answered or waits: ends the connection, or reads no more while too much waits."""
         if self.closing and not self.waiting:
             self.transport.close()
         elif self.waiting > MAX_WAITING:
@@ -314,6 +315,10 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         answer()
+        self._catch_up(held)
+
+    def _catch_up(self, held: Sequence[Request | Refusal | bytes]) -> None:
+        """Answers what came meanwhile, up to the next that is held back."""
         for one in held:
             if self.held is not None:
                 self.held.append(one)

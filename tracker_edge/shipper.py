@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
 
 import structlog
-from psycopg import Cursor
 
 from domain.announces import ROW_BYTES, encode_rows, span
-from domain.peers import EdgeJournal
-from runtime.journal import AlreadyRecorded, Fenced, Segment, insert, seal
+from runtime.journal import AlreadyRecorded, Fenced, Segment, seal
 from tracker_edge.journal import Journal, read_rows
+from tracker_edge.segments import Ship
 
 log = structlog.get_logger()
 
@@ -22,45 +20,6 @@ log = structlog.get_logger()
 MAX_FILES = 32
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Ship = Callable[[Sequence[Segment]], None]
-
-
-class Log(Protocol):
-    """What `Store.record` of the event store does."""
-
-    def record(
-        self,
-        kind: type[EdgeJournal.SegmentsRecorded],
-        stream_id: Any,
-        *,
-        beside: Callable[[Cursor[Any]], None] | None = None,
-        **fields: Any,
-    ) -> int: ...
-
-
-def into_store(open_log: Callable[[], Log]) -> Ship:
-    """Ships into `journal.segment`, with one event per shipment; `open_log` gives a log for one new command."""
-
-    def ship(segments: Sequence[Segment]) -> None:
-        first, last = segments[0], segments[-1]
-
-        def beside(cursor: Cursor[Any]) -> None:
-            for segment in segments:
-                insert(cursor, segment)
-
-        open_log().record(
-            EdgeJournal.SegmentsRecorded,
-            EdgeJournal.stream_id(last.edge_id),
-            beside=beside,
-            edge_id=last.edge_id,
-            first_seq=first.seq,
-            last_seq=last.seq,
-            announces=sum(segment.announces for segment in segments),
-            sha256=last.sha256.hex(),
-        )
-
-    return ship
 
 
 def sealed(directory: Path, edge_id: str, seq: int, previous: bytes) -> Segment:

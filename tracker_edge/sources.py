@@ -16,7 +16,7 @@ from runtime.platform import APP_ROLE, Platform
 from tracker_edge import restore, unregistered
 from tracker_edge.access import Changes
 from tracker_edge.access_table import AccessFollower
-from tracker_edge.shipper import Ship, into_store
+from tracker_edge.segments import Ship, into_store
 from tracker_edge.tail import Deliver, Tail
 from tracker_edge.unregistered import Noted
 

@@ -18,7 +18,7 @@ import psutil
 from tracker_edge.announce import Tracker
 from tracker_edge.connection_ids import ConnectionIds, Proof
 from tracker_edge.http import HOLD_S
-from tracker_edge.journal import Journal
+from tracker_edge.journal import Appender
 from tracker_edge.metrics import DatagramTally
 from tracker_edge.protocol import udp
 from tracker_edge.protocol.compact import unmapped
@@ -63,12 +63,14 @@ class Desk:
         tally: DatagramTally,
         *,
         unix_s: Callable[[], float] = time.time,
+        max_told: int = MAX_TOLD,
     ) -> None:
         self.tally = tally
         self._tracker = tracker
         self._ids = ids
         self._clock = clock
         self._unix_s = unix_s
+        self._max_told = max_told
         self._told: set[bytes] = set()
         self._told_s = 0
 
@@ -128,7 +130,7 @@ class Desk:
             self._told_s = self._clock.now_s
             self._told.clear()
         reply = udp.error_reply(transaction, STALE)
-        if address in self._told or len(self._told) >= MAX_TOLD or len(reply) > size:
+        if address in self._told or len(self._told) >= self._max_told or len(reply) > size:
             return self.tally.drop("stale_connection_id")
         self._told.add(address)
         self.tally.refused["stale_connection_id"] += 1
@@ -169,13 +171,15 @@ class Turn:
 class Listener:
     """One socket, read until it is empty whenever there is something. `waiting` replies wait for the journal."""
 
-    def __init__(self, bound: socket.socket, desk: Desk, journal: Journal) -> None:
+    def __init__(self, bound: socket.socket, desk: Desk, journal: Appender) -> None:
         self.socket = bound
         self.desk = desk
         self.waiting = 0
         self.turns = 0
         self.ending = False
         self._journal = journal
+        self.at_once = AT_ONCE
+        self.max_waiting = MAX_WAITING
         self._six = bound.family == socket.AF_INET6
         self._port = int(bound.getsockname()[1])
         self._own = _own_addresses(bound)
@@ -210,7 +214,7 @@ class Listener:
     def settled(self, replies: int) -> None:
         """So many replies wait no longer."""
         self.waiting -= replies
-        if not self._reading and not self.ending and self.waiting < MAX_WAITING:
+        if not self._reading and not self.ending and self.waiting < self.max_waiting:
             self._resume()
 
     def _resume(self) -> None:
@@ -220,7 +224,7 @@ class Listener:
     def read(self) -> None:
         turn = Turn(self)
         receive, family = self.socket.recvfrom, socket.AF_INET6 if self._six else socket.AF_INET
-        for _ in range(AT_ONCE):
+        for _ in range(self.at_once):
             try:
                 datagram, source = receive(MAX_DATAGRAM_BYTES)
             except BlockingIOError:
@@ -265,7 +269,7 @@ class Listener:
             self.waiting += len(turn.replies)
             # After the rows and without one of its own, so it is settled with the last of them.
             self._journal.append(b"", turn)
-            if self.waiting >= MAX_WAITING:
+            if self.waiting >= self.max_waiting:
                 self.pause()
 
     def send(self, reply: bytes, source: Any) -> None:

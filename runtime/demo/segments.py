@@ -9,7 +9,7 @@ from domain.announces import encode
 from runtime.demo.past import HOUR_US, moment
 from runtime.journal import GENESIS, seal
 from runtime.store import Store
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 #: A segment ends with so many announces, or with the hour that many of them begin with.
 ANNOUNCES = 10_000

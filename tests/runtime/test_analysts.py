@@ -27,7 +27,7 @@ from runtime.export.announces import Reading
 from runtime.journal import GENESIS, seal
 from runtime.platform import Platform
 from tests.given import Given, event
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 pytestmark = pytest.mark.engine
 

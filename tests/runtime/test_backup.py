@@ -44,7 +44,7 @@ from tests.conftest import SECRETS, as_user
 from tests.engines import drop_database, fresh_database
 from tests.members import Member, Members
 from tests.runtime.test_journal_archive import announced
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 pytestmark = pytest.mark.engine
 

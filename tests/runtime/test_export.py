@@ -34,7 +34,7 @@ from runtime.journal import GENESIS, BrokenChain, Segment, seal
 from runtime.platform import Platform
 from tests.given import NOON, Given, event, projected
 from tests.history import write_history
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 READING = Reading(decode, lambda number: Event(number).name.lower(), client)
 TOPICS = [kind.TOPIC for kind in domain.EVENTS]

@@ -20,7 +20,7 @@ from runtime.journal_cli import journal_commands
 from runtime.platform import Platform
 from runtime.rebuild import RebuildFailed, rebuild, verify
 from tests.given import projected
-from tracker_edge.shipper import into_store
+from tracker_edge.segments import into_store
 
 pytestmark = pytest.mark.engine
 

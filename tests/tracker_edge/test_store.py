@@ -34,8 +34,8 @@ from tests.tracker_edge.edges import get, peer, target
 from tracker_edge.access import Changes
 from tracker_edge.access_table import AccessFollower, read_changes
 from tracker_edge.protocol.compact import packed
+from tracker_edge.segments import into_store
 from tracker_edge.server import Edge, from_platform
-from tracker_edge.shipper import into_store
 
 pytestmark = pytest.mark.engine
 

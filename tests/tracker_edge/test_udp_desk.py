@@ -10,6 +10,7 @@ import pytest
 
 from domain.announces import Event, unpack
 from tests.tracker_edge import edges
+from tests.tracker_edge.bench import Rows
 from tests.tracker_edge.datagrams import announce, connect, options, scrape
 from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HASH, HYBRID, SECRET, V2, key, some
 from tracker_edge.announce import Tracker
@@ -31,7 +32,9 @@ class Bench:
         self.clock = SimpleNamespace(now_s=1000, now_us=lambda: 5)
         self.unix_s = 1_800_000_000.0
         self.tally = DatagramTally("ipv4")
-        self.desk = Desk(self.tracker, ConnectionIds(SECRET), self.clock, self.tally, unix_s=lambda: self.unix_s)
+        self.desk = Desk(
+            self.tracker, ConnectionIds(SECRET), self.clock, self.tally, unix_s=lambda: self.unix_s, max_told=10
+        )
         self.rows: list[bytes] = []
 
     def ask(self, datagram: bytes, address: bytes = FOUR) -> bytes | None:
@@ -129,8 +132,7 @@ def test_each_address_is_told_once_a_second_that_its_id_is_stale(desk: Bench) ->
     assert desk.ask(announce(own)) is None, "who had the address yesterday proves nothing"
 
 
-def test_the_addresses_that_were_told_are_bounded(desk: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker_edge.udp.MAX_TOLD", 10)
+def test_the_addresses_that_were_told_are_bounded(desk: Bench) -> None:
     asked = [
         (announce(desk.connect(address)), address) for address in (b"\x08\x08\x01" + bytes((n,)) for n in range(50))
     ]
@@ -323,7 +325,7 @@ def test_two_requests_in_one_datagram_are_one(desk: Bench) -> None:
 def test_whom_no_answer_must_reach(address: str, port: int, nobody: bool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind(("0.0.0.0", 0))
-        listener = Listener(bound, Bench().desk, None)  # type: ignore[arg-type]
+        listener = Listener(bound, Bench().desk, Rows())
         source = address, listener.port if port < 0 else port
         assert listener._is_no_client(socket.inet_aton(address), source) is nobody
 
@@ -331,5 +333,5 @@ def test_whom_no_answer_must_reach(address: str, port: int, nobody: bool) -> Non
 @pytest.mark.parametrize(("address", "nobody"), [("::1", False), ("::", True), ("ff02::1", True), ("2600::1", False)])
 def test_whom_no_answer_must_reach_over_ipv6(address: str, nobody: bool) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:
-        listener = Listener(bound, Bench().desk, None)  # type: ignore[arg-type]
+        listener = Listener(bound, Bench().desk, Rows())
         assert listener._is_no_client(socket.inet_pton(socket.AF_INET6, address), (address, 6881, 0, 0)) is nobody

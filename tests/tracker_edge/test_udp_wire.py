@@ -199,11 +199,10 @@ def test_replies_can_wait_for_the_store(tmp_path: Path) -> None:
     uvloop.run(run())
 
 
-def test_reading_rests_while_too_many_replies_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker_edge.udp.MAX_WAITING", 3)
-    monkeypatch.setattr("tracker_edge.udp.AT_ONCE", 1)
-
+def test_reading_rests_while_too_many_replies_wait(tmp_path: Path) -> None:
     async def work(edge: Edge, port: int) -> None:
+        for listener in edge.datagrams:
+            listener.max_waiting, listener.at_once = 3, 1
         client = Client(port)
         own = await client.connect()
         for number in range(20):

@@ -10,9 +10,10 @@ from tracker_edge.journal.files import (
     remove,
     write_whole,
 )
-from tracker_edge.journal.writer import Journal, JournalFailed, Waiter
+from tracker_edge.journal.writer import Appender, Journal, JournalFailed, Waiter
 
 __all__ = [
+    "Appender",
     "Journal",
     "JournalDamaged",
     "JournalFailed",

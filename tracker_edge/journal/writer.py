@@ -36,6 +36,13 @@ class Waiter(Protocol):
         """It is unknown whether the announce is durable: no reply may leave."""
 
 
+class Appender(Protocol):
+    """What takes records: the journal."""
+
+    def append(self, row: bytes, waiter: Waiter | None = None, reply: bytes = b"") -> None:
+        """As `Journal.append`."""
+
+
 class Journal:
     """The files of one edge. All methods belong to the event loop's thread, writes happen in another one."""
 
