@@ -19,6 +19,8 @@ from commands.passwords import router as passwords
 from commands.privacy import router as privacy
 from commands.registration import router as registration
 from commands.requests import router as requests
+from commands.second_factor import router as second_factor
+from commands.sessions import router as sessions
 from commands.site_promotions import router as site_promotions
 from commands.torrents import router as torrents
 from commands.users import router as users
@@ -28,6 +30,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     emails,
     passwords,
     auth,
+    second_factor,
+    sessions,
     api_keys,
     privacy,
     users,

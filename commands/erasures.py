@@ -12,8 +12,9 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
-from commands.auth import WrongCode, totp_sealer
-from commands.passwords import must_know_password
+from commands.login_defence import guessing
+from commands.passwords import must_match
+from commands.second_factor import WRONG, must_have_code
 from commands.users import ended_access
 from domain.base import ERASED, Aggregate
 from domain.claims import Claim
@@ -22,7 +23,6 @@ from domain.groups import Group, group_id
 from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
 from domain.users import User, must_outrank
-from runtime import second_factor
 from runtime.erasing import forget_person, forget_traces
 from runtime.facts import FactLog
 from runtime.http.body import CommandRoute
@@ -58,19 +58,18 @@ def erase_me(command: EraseMe, caller: AccountOwner, platform: PlatformDep, stor
     """Forget the caller, for good: every session ends now, and a second or two later nothing on the site can read
     the name, the address or the words any more. Uploads, sums and points stay, as of somebody erased."""
     user = store.get(User, caller.user_id)
-    must_know_password(store, user.id, command.password)
-    if caller.can(Permission.SITE_MANAGE):
-        raise ManagesSite("who manages the site is erased on its machine: tracker users erase")
 
     def burn(cursor: Cursor[Any]) -> None:
-        if user.two_factor and not second_factor.use_code(
-            cursor, totp_sealer(platform), user.id, command.code or "", now
-        ):
-            raise WrongCode("this is not a present code of the second factor")
+        if user.two_factor:
+            must_have_code(cursor, platform, user.id, command.code or "", now)
 
     # Whence this last command came is not kept either.
     unseen = replace(store, metadata=replace(store.metadata, ip=None, user_agent=None))
-    return begin_erasure(unseen, user, now, beside=burn)
+    with guessing(store, user.id, now, wrong=WRONG, with_code=user.two_factor):
+        must_match(store, user.id, command.password)
+        if caller.can(Permission.SITE_MANAGE):
+            raise ManagesSite("who manages the site is erased on its machine: tracker users erase")
+        return begin_erasure(unseen, user, now, beside=burn)
 
 
 @router.post("/users/{user_id}/erasure-proposals", status_code=201)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
+from commands.login_defence import guessing
 from commands.users import ended_sessions
 from domain.errors import NotAllowed
 from domain.passwords import PASSWORD_MAX, check_password
@@ -17,6 +19,7 @@ from runtime.credentials import password_hash, set_password_hash
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Clock, StoreDep
 from runtime.http.types import Command
+from runtime.login_defence import forgive_account
 from runtime.passwords import hash_password, verify_password
 from runtime.store import Receipt, Store
 from runtime.tokens import end_sessions
@@ -37,21 +40,28 @@ class ChangePassword(Command):
 def change_password(command: ChangePassword, caller: AccountOwner, store: StoreDep, now: Clock) -> Receipt:
     """Replace the caller's password and end all other sessions."""
     user = store.get(User, caller.user_id)
-    must_know_password(store, user.id, command.current)
+    must_know_password(store, user.id, command.current, now)
     check_password(command.new, user.username, user.email)
     hashed = hash_password(command.new)
     user.change_password()
 
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
+        forgive_account(cursor, user.id)
         end_sessions(cursor, user.id, now, but=caller.session_id)
 
     others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
     return store.save(user, *others, beside=keep)
 
 
-def must_know_password(store: Store, user_id: UUID, password: str) -> None:
-    """Raises `WrongPassword`."""
+def must_know_password(store: Store, user_id: UUID, password: str, now: datetime) -> None:
+    """Raises `WrongPassword`, or `TooManyTries`: a stolen access token lets nobody guess more often."""
+    with guessing(store, user_id, now, wrong={WrongPassword: "password"}):
+        must_match(store, user_id, password)
+
+
+def must_match(store: Store, user_id: UUID, password: str) -> None:
+    """The same within a guess that is under way; raises `WrongPassword`."""
     with store.history.pool.connection() as connection:
         stored = password_hash(connection, user_id)
     if not verify_password(stored, password):

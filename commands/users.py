@@ -23,8 +23,8 @@ from runtime.credentials import living_sessions
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command, Id, Timestamp
-from runtime.store import NoSuchThing, Receipt, Store
-from runtime.tokens import end_session, end_sessions
+from runtime.store import Receipt, Store
+from runtime.tokens import end_sessions
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=CommandRoute)
 
@@ -122,16 +122,6 @@ def reset_passkey(caller: AccountOwner, store: StoreDep, settings: SettingsDep, 
     return store.save(user, answer=NewPasskey, passkey=key, announce_urls=urls)
 
 
-@router.delete("/me/sessions/{session_id}", status_code=204)
-def revoke_session(session_id: Id, caller: AccountOwner, store: StoreDep, now: Clock) -> None:
-    """Sign out one of the caller's sessions."""
-    session = store.get(Session, session_id)
-    if session.user_id != caller.user_id:
-        raise NoSuchThing("no such session")
-    session.end("revoked")
-    store.save(session, beside=lambda cursor: _end(cursor, session_id, now))
-
-
 def hold_to_ratio(store: Store, user_id: UUID, uploaded: int, downloaded: int, now: datetime) -> None:
     """Suspend the user's right to download or give it back, as the ratio rule has it for these credited bytes; nothing
     happens to one whom it leaves as it is."""
@@ -170,7 +160,3 @@ def _save_and_sign_out(store: Store, user: User, reason: str, now: datetime) -> 
         end_access(cursor, user.id, now)
 
     return store.save(user, *ended_access(store, user.id, reason, now), beside=sign_out)
-
-
-def _end(cursor: Cursor[Any], session_id: UUID, now: datetime) -> None:
-    end_session(cursor, session_id, now)

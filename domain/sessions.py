@@ -20,7 +20,7 @@ class Session(Aggregate):
 
     class Ended(Aggregate.Event):
         TOPIC = "session.ended"
-        reason: str  # logout, revoked, reuse, disabled, banned, group_changed, password_changed
+        reason: str  # logout, revoked, reuse, disabled, banned, group_changed, password_changed, factor_changed
 
     @classmethod
     def start(cls, session_id: UUID, user_id: UUID) -> Session:

@@ -80,6 +80,11 @@ class User(Aggregate):
     class TwoFactorDisabled(Aggregate.Event):
         TOPIC = "user.two_factor_disabled"
 
+    class RecoveryCodesReplaced(Aggregate.Event):
+        """New recovery codes were handed out; the old ones work no more."""
+
+        TOPIC = "user.recovery_codes_replaced"
+
     class PersonalFreeleechGranted(Aggregate.Event):
         """Nothing that the user downloads until then is charged."""
 
@@ -169,6 +174,10 @@ class User(Aggregate):
         if self.two_factor:
             self._two_factor_disabled()
 
+    def replace_recovery_codes(self) -> None:
+        """Record that there are new ones; their hashes live in the credentials store."""
+        self._recovery_codes_replaced()
+
     def grant_freeleech(self, until: datetime, *, now: datetime) -> None:
         """Nothing that this user downloads until then is charged; the newest grant alone says until when.
 
@@ -233,6 +242,10 @@ class User(Aggregate):
     @event(TwoFactorDisabled)
     def _two_factor_disabled(self) -> None:
         self.two_factor = False
+
+    @event(RecoveryCodesReplaced)
+    def _recovery_codes_replaced(self) -> None:
+        pass
 
     @event(PersonalFreeleechGranted)
     def _personal_freeleech_granted(self, until: datetime) -> None:

@@ -6,7 +6,7 @@ from domain.base import ERASED
 from domain.erasures import Erasure
 from domain.users import WAITING_GROUP, User
 from runtime.db import Writer
-from runtime.facts import Fact
+from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
 users = Projection("users", "account")
@@ -86,8 +86,8 @@ def passkey_reset(fact: Fact[User.PasskeyReset], db: Writer) -> None:
     )
 
 
-@users.on(User.PasswordChanged)
-def password_changed(fact: Fact[User.PasswordChanged], db: Writer) -> None:
+@users.on(User.PasswordChanged, User.RecoveryCodesReplaced)
+def secrets_changed(fact: AnyFact, db: Writer) -> None:
     db.update(
         "UPDATE account SET version = %s, changed_pos = %s WHERE user_id = %s",
         (fact.version, fact.position, fact.stream_id),

@@ -17,12 +17,14 @@ from queries.erasures import router as erasures
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
+from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
 from queries.peers import router as peers
 from queries.privacy import router as privacy
 from queries.projections import router as projections
 from queries.requests import router as requests
 from queries.search import router as search
+from queries.sessions import router as sessions
 from queries.site_promotions import router as site_promotions
 from queries.torrent_history import router as torrent_history
 from queries.torrents import router as torrents
@@ -36,6 +38,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     search,
     api_keys,
     privacy,
+    sessions,
+    login_defence,
     users,
     erasures,
     bans,

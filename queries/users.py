@@ -1,4 +1,4 @@
-"""Who am I, who is that, who are all of them, and where am I signed in?"""
+"""Who am I, who is that, and who are all of them?"""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from queries.privacy import privacy_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
-    AccountOwner,
     Caller,
-    Clock,
     Confirmed,
     Member,
     ReadDb,
@@ -111,17 +109,6 @@ class FoundUsers(BaseModel):
     engine: Literal["postgresql"] = "postgresql"
 
 
-class SessionItem(BaseModel):
-    """One sign-in; its address and program are forgotten after a while."""
-
-    id: UUID
-    started_at: datetime
-    expires_at: datetime
-    current: bool
-    ip: str | None
-    user_agent: str | None
-
-
 @router.get("/users/me", dependencies=[fresh("users", "groups", "peers", "bonus")])
 def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
     """Everything about the caller's own account; an API key is not shown the passkey."""
@@ -132,29 +119,6 @@ def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: 
     if caller.scopes is not None:
         return OwnAccount(passkey=None, announce_urls=[], ratio=ratio, **row)
     return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
-
-
-@router.get("/users/me/sessions")
-def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
-    """Where the caller is signed in, newest first."""
-    after = page.after("sessions")
-    with db.cursor(row_factory=class_row(SessionItem)) as cursor:
-        rows = cursor.execute(
-            "SELECT s.session_id AS id, s.started_at, s.expires_at, s.session_id = %(current)s AS current,"
-            " host(c.ip) AS ip, c.user_agent FROM credentials.session s"
-            " LEFT JOIN es.event e ON e.stream_id = s.session_id AND e.version = 1"
-            " LEFT JOIN es.command_context c ON c.command_id = e.command_id"
-            " WHERE s.user_id = %(user)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s"
-            " AND (%(after)s::uuid IS NULL OR s.session_id < %(after)s) ORDER BY s.session_id DESC LIMIT %(limit)s",
-            {
-                "current": caller.session_id,
-                "user": caller.user_id,
-                "now": now,
-                "after": after[0] if after else None,
-                "limit": page.fetch,
-            },
-        ).fetchall()
-    return page.page("sessions", rows, lambda session: [session.id])
 
 
 @router.get("/users/{user_id}", dependencies=[fresh("users", "privacy")])

@@ -17,6 +17,8 @@ from psycopg import Connection, Cursor
 
 from runtime.keyring import Sealer
 
+#: Names the key that seeds are sealed with.
+PURPOSE = "totp seeds"
 #: RFC 6238 section 5.2: one step of 30 s, and one more either way for clocks that differ.
 STEP_S = 30
 WINDOW = 1

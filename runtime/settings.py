@@ -77,6 +77,7 @@ class Server(Section):
     host: str = Field("127.0.0.1", min_length=1)
     port: Port = 8080
     public_url: WebUrl = ""  # "" = http://host:port
+    trusted_proxies: Networks = ()  # whose X-Forwarded-For says where a caller is
 
     @property
     def base_url(self) -> str:
@@ -250,8 +251,12 @@ def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
             yield path, "turns off fsync or synchronous_commit"
     if settings.edge.allow_private_addresses:
         yield "edge.allow_private_addresses", "must be false in production"
-    if any(network.prefixlen == 0 for network in settings.edge.trusted_proxies):
-        yield "edge.trusted_proxies", "trusts everybody"
+    for path, networks in (
+        ("edge.trusted_proxies", settings.edge.trusted_proxies),
+        ("server.trusted_proxies", settings.server.trusted_proxies),
+    ):
+        if any(network.prefixlen == 0 for network in networks):
+            yield path, "trusts everybody"
 
 
 def _unsafe_mail(mail: Mail) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,9 @@ SESSION_MAX = timedelta(days=90)
 #: Rows of ended sessions are kept this long, so that a late reuse of their tokens still tells nothing new.
 SESSION_KEEP = timedelta(days=30)
 
+#: `last_used_at` is as exact as this, so that a busy session costs one write a minute.
+USE_NOTED_EVERY = timedelta(minutes=1)
+
 _JWT = re.compile(r"[A-Za-z0-9_-]{1,256}\.[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]{43}", re.ASCII)  # 43: HMAC-SHA-256
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 _CLAIMS = ["exp", "iat", "sub", "jti", "aud", "iss", "typ", "sid"]
@@ -138,8 +141,9 @@ class Tokens:
         """Sign a user in; part of the caller's transaction when there is one. `session_id` is new unless given."""
         session_id, token = session_id or new_id(), secrets.token_urlsafe(32)
         db.execute(
-            "INSERT INTO credentials.session (session_id, user_id, started_at, expires_at) VALUES (%s, %s, %s, %s)",
-            (session_id, user_id, now, now + self._session),
+            "INSERT INTO credentials.session (session_id, user_id, started_at, expires_at, last_used_at)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (session_id, user_id, now, now + self._session, now),
         )
         _keep_token(db, token, session_id, now)
         return self._pair(user_id, session_id, token, now)
@@ -178,8 +182,8 @@ class Tokens:
             (now, self._sealer.seal(successor.encode()), _sha(token)),
         )
         db.execute(
-            "UPDATE credentials.session SET expires_at = %s WHERE session_id = %s",
-            (expires_at, session_id),
+            "UPDATE credentials.session SET expires_at = %s, last_used_at = %s WHERE session_id = %s",
+            (expires_at, now, session_id),
         )
         _keep_token(db, successor, session_id, now)
         return successor
@@ -215,6 +219,15 @@ def end_sessions(db: Connection[Any] | Cursor[Any], user_id: UUID, now: datetime
         " WHERE user_id = %s AND revoked_at IS NULL AND session_id IS DISTINCT FROM %s",
         (now, user_id, but),
     ).rowcount
+
+
+def note_session_use(db: Connection[Any], session_id: UUID, now: datetime) -> None:
+    """Remember that an access token of the session was used, unless another request did within the minute."""
+    db.execute(
+        "UPDATE credentials.session SET last_used_at = %s"
+        " WHERE session_id = %s AND (last_used_at IS NULL OR last_used_at <= %s)",
+        (now, session_id, now - USE_NOTED_EVERY),
+    )
 
 
 def forget_ended_sessions(connection: Connection[Any], now: datetime) -> int:

@@ -16,6 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from runtime.dead_letters import counts
 from runtime.follow import Engine, Step
+from runtime.login_defence import forget_guesses
 from runtime.platform import Platform
 from runtime.projection import Follower
 from runtime.queue import ACTOR, QUEUE, WAKE_KEY, open_broker
@@ -175,6 +176,7 @@ class WorkerLoop:
             connection.execute("SELECT journal.maintain_segments(%s, %s)", (now, PARTITIONS_AHEAD))
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)
+            forget_guesses(connection, now)
 
 
 def run_worker(

@@ -76,6 +76,7 @@ def _user(platform: Platform, name: str) -> User:
     user.reset_passkey()
     user.change_password()
     user.enable_two_factor()
+    user.replace_recovery_codes()
     user.disable_two_factor()
     user.grant_freeleech(NOW + timedelta(days=1), now=NOW)
     user.end_freeleech(now=NOW)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Annotated, Any, LiteralString
 from uuid import UUID, uuid5
 
@@ -18,13 +17,14 @@ from psycopg import Connection
 from domain.errors import Malformed, NotAllowed
 from runtime import api_keys
 from runtime.freshness import ProjectionBehind
+from runtime.http.addresses import client_address
 from runtime.http.types import Id
 from runtime.platform import Platform
 from runtime.recorder import Metadata
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import NOBODY, AlreadyDone, Store, new_id
-from runtime.tokens import Unauthenticated
+from runtime.tokens import USE_NOTED_EVERY, Unauthenticated, note_session_use
 
 USER_AGENT_MAX = 200
 #: Namespace of the command ids of callers without an account.
@@ -143,14 +143,17 @@ def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) 
     access = platform.tokens.verify(bearer.credentials, now)
     with platform.pool.connection() as connection:
         row = connection.execute(
-            f"SELECT {_ACCOUNT} FROM credentials.session c {_OF_USER} WHERE c.session_id = %(session)s"
+            f"SELECT {_ACCOUNT}, c.last_used_at FROM credentials.session c {_OF_USER} WHERE c.session_id = %(session)s"
             " AND c.user_id = %(user)s AND c.revoked_at IS NULL AND c.expires_at > %(now)s",
             {"session": access.session_id, "user": access.user_id, "now": now},
             prepare=True,
         ).fetchone()
-    if row is None:
-        raise Unauthenticated
-    return _caller(access.user_id, access.session_id, row)
+        if row is None:
+            raise Unauthenticated
+        *account, last_used_at = row
+        if last_used_at is None or last_used_at <= now - USE_NOTED_EVERY:
+            note_session_use(connection, access.session_id, now)
+    return _caller(access.user_id, access.session_id, account)
 
 
 def _key_holder(platform: Platform, key: str, now: datetime, *, reading: bool) -> Caller:
@@ -276,19 +279,12 @@ def _store(request: Request, platform: Platform, headers: CommandHeaders, actor_
         causation_id=command_id,
         # Bodies hold passwords, and a plain hash of one would let its reader try passwords at full speed.
         request_sha=hmac.digest(platform.site_key("request hashes"), request.state.request_sha, "sha256"),
-        ip=_address(request),
+        ip=client_address(request, platform.settings.server.trusted_proxies),
         user_agent=headers.user_agent and headers.user_agent[:USER_AGENT_MAX].replace("\0", ""),
     )
     if key is not None and (reply := platform.history.reply(metadata)) is not None:
         raise AlreadyDone(reply)
     return Store(platform.history, metadata, platform.wake, headers.expected_version)
-
-
-def _address(request: Request) -> str | None:
-    try:
-        return str(ip_address(request.client.host)) if request.client else None
-    except ValueError:  # a unix socket has no address
-        return None
 
 
 StoreDep = Annotated[Store, Depends(store)]

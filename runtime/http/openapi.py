@@ -18,6 +18,7 @@ PROBLEMS = {
     413: "The body is too large.",
     415: "The body is of another content type.",
     422: "The request can be read and is not valid; `errors` names the fields.",
+    429: "Too much of it lately: try again after Retry-After seconds.",
     503: "A part of the site is away or catching up: try again after Retry-After seconds.",
 }
 _MEDIA_TYPE = "application/problem+json"
@@ -80,7 +81,7 @@ def _describe_problems(document: dict[str, Any]) -> None:
 
 def _response(status: int) -> dict[str, Any]:
     described = problem_response(PROBLEMS[status])
-    if status == 503:
+    if status in (429, 503):
         described["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return described
 
@@ -92,5 +93,5 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> set[int]:
     changes = method != "get"
     statuses = {400, 422, 503} | ({401, 403} if "security" in operation or changes else set())
     statuses |= {404} if "{" in path or changes else set()
-    statuses |= {409} if changes else set()
+    statuses |= {409, 429} if changes else set()
     return statuses | ({413, 415} if "requestBody" in operation else set())

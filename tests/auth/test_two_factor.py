@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyotp
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from commands.auth import Login, login
+import domain
+from commands.auth import Login, WrongTotp, login
+from domain.login_defence import WRONG_CODES_MAX, TooManyTries
+from domain.sessions import Session
+from runtime.passwords import Busy
 from runtime.platform import Platform
 from runtime.second_factor import STEP_S
 from runtime.store import NOBODY
-from runtime.tokens import Unauthenticated
 from tests.given import rows_of
+from tests.login_defence.doorstep import STRANGER, Doorstep
 from tests.members import PASSWORD, Member, Members
 
 pytestmark = pytest.mark.engine
@@ -82,22 +89,53 @@ def test_what_is_no_code_does_not_open(api: TestClient, alice: Member, totp: str
     assert sign_in(api, totp).json()["code"] == "wrong_totp"
 
 
-def test_of_many_sign_ins_with_one_code_at_once_one_succeeds(
-    api: TestClient, platform: Platform, alice: Member
+def test_of_twenty_uses_of_one_code_at_once_one_succeeds(
+    api: TestClient, platform: Platform, make_platform: Callable[..., Platform], alice: Member
 ) -> None:
+    """Through two processes: what a code was used for is known in the database."""
     secret, recovery = turned_on(api, alice)
-    now = datetime.now(UTC)
+    processes, now = [platform, make_platform(domain.EVENTS)], datetime.now(UTC)
     for totp in (code(secret, 1), recovery[0]):
 
-        def attempt(_: int, totp: str = totp) -> bool:
+        def attempt(n: int, totp: str = totp) -> str:
+            process = processes[n % 2]
             try:
-                login(Login(username="alice", password=PASSWORD, totp=totp), platform.store(NOBODY), platform, now)
-            except Unauthenticated:
-                return False
-            return True
+                login(Login(username="alice", password=PASSWORD, totp=totp), process.store(NOBODY), process, now)
+            except (WrongTotp, TooManyTries, Busy) as refused:
+                return refused.code
+            return "in"
 
-        with ThreadPoolExecutor(4) as pool:
-            assert sum(pool.map(attempt, range(4))) == 1
+        with ThreadPoolExecutor(20) as pool:
+            outcomes = Counter(pool.map(attempt, range(20)))
+        assert outcomes["in"] == 1, outcomes
+        assert outcomes["wrong_totp"] <= WRONG_CODES_MAX
+        with platform.pool.connection() as connection:
+            connection.execute("DELETE FROM credentials.guess")
+
+
+def test_five_wrong_codes_close_the_second_step_for_a_quarter_of_an_hour(
+    api: TestClient, platform: Platform, alice: Member
+) -> None:
+    """Not even the right code is looked at; other addresses share the bound, and a code is nothing without the
+    password."""
+    secret, _ = turned_on(api, alice)
+    assert [sign_in(api, "000000", password="wrong-password").json()["code"] for _ in range(6)] == [
+        "wrong_credentials"
+    ] * 6
+    assert [sign_in(api, "000000").json()["code"] for _ in range(6)] == ["wrong_totp"] * 5 + ["too_many_tries"]
+    refused = sign_in(api, code(secret, 1))
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_tries")
+    assert sign_in(api).json()["code"] == "totp_required"
+    with platform.pool.connection() as connection:
+        connection.execute("UPDATE credentials.guess SET at = at - interval '16 minutes'")
+    assert sign_in(api, code(secret, 1)).status_code == 200
+
+
+def test_a_wrong_code_is_a_failure_of_its_address(app: FastAPI, api: TestClient, alice: Member) -> None:
+    turned_on(api, alice)
+    door = Doorstep(app)
+    answers = [door.sign_in(STRANGER, totp="000000") for _ in range(3)]
+    assert [answer.json()["code"] for answer in answers] == ["wrong_totp", "wrong_totp", "too_many_tries"]
 
 
 def test_recovery_codes_are_shown_once_stored_as_hashes_and_good_once(
@@ -150,3 +188,41 @@ def test_the_seed_is_kept_encrypted(api: TestClient, platform: Platform, alice: 
     secret, _ = turned_on(api, alice)
     ((sealed,),) = rows_of(platform, "SELECT sealed_seed FROM credentials.totp")
     assert secret.encode() not in bytes(sealed)
+
+
+def test_a_change_of_the_factor_leaves_only_the_session_that_made_it(
+    api: TestClient, platform: Platform, members: Members, alice: Member
+) -> None:
+    other, bob = members.sign_in(alice.id, "alice"), members.join("bob")
+
+    def alive() -> list[int]:
+        return [api.get("/api/v1/users/me/sessions", headers=one.headers).status_code for one in (alice, other, bob)]
+
+    members.catch_up()
+    assert alive() == [200, 200, 200]
+    _, recovery = turned_on(api, alice)
+    assert alive() == [200, 401, 200]
+    other = members.sign_in(alice.id, "alice")
+    assert post(api, "disable-2fa", alice, {"password": PASSWORD, "code": recovery[0]}).status_code == 200
+    assert alive() == [200, 401, 200]
+    assert platform.store(NOBODY).get(Session, other.pair.session_id).ended
+
+
+def test_new_recovery_codes_end_the_old_ones(api: TestClient, platform: Platform, alice: Member) -> None:
+    secret, old = turned_on(api, alice)
+    body = {"password": PASSWORD, "code": old[0]}
+    assert post(api, "recovery-codes", alice, body | {"password": "wrong-password"}).status_code == 403
+    assert post(api, "recovery-codes", alice, body | {"code": "000000"}).json()["code"] == "wrong_code"
+    answer = post(api, "recovery-codes", alice, body)
+    assert answer.status_code == 200, answer.text
+    new = answer.json()["recovery_codes"]
+    assert len(set(new) - set(old)) == 10
+    assert sign_in(api, old[1]).json()["code"] == "wrong_totp"
+    assert sign_in(api, new[0]).status_code == 200
+    kept = b"".join(bytes(row[0]) for row in rows_of(platform, "SELECT reply FROM es.command"))
+    assert not any(text.encode() in kept for text in new)
+
+
+def test_without_a_second_factor_there_are_no_recovery_codes(api: TestClient, alice: Member) -> None:
+    answer = post(api, "recovery-codes", alice, {"password": PASSWORD, "code": "000000"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "two_factor_off")

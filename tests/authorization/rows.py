@@ -92,6 +92,7 @@ ROWS: dict[str, Row] = {
     "enable_two_factor": Row(OWNER, "200", body={"password": None}),
     "verify_two_factor": Row(OWNER),
     "disable_two_factor": Row(OWNER, "409 two_factor_off"),
+    "replace_recovery_codes": Row(OWNER, "409 two_factor_off"),
 
     # api keys
     "issue_api_key": Row(OWNER, "201"),
@@ -102,6 +103,9 @@ ROWS: dict[str, Row] = {
     "get_own_account": Row(SIGNED_IN),
     "list_own_sessions": Row(OWNER),
     "revoke_session": Row(OWNER, NOBODY, own="204"),
+    "revoke_other_sessions": Row(OWNER, "204"),
+    "list_own_failed_logins": Row(OWNER),
+    "list_failed_logins": Row(P.USERS_SEE_PRIVATE),
     "reset_passkey": Row(OWNER),
     "change_password": Row(OWNER, "403 wrong_password"),
     "get_user": Row(SIGNED_IN, only(P.SEED, refused="404 not_found"), own="200"),

@@ -37,6 +37,7 @@ SINCE = frozenset(
         "erasure_proposal.declined",
         "erasure_proposal.made",
         "user.erased",
+        "user.recovery_codes_replaced",
     }
 )
 

@@ -1,0 +1,76 @@
+"""Where am I signed in, since when, with what, and when did I last use it?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from psycopg.rows import dict_row
+from pydantic import BaseModel
+
+from runtime.http.body import StrictRoute
+from runtime.http.deps import AccountOwner, Clock, ReadDb
+from runtime.http.pages import Page, PageDep
+from runtime.http.types import Id
+
+router = APIRouter(prefix="/api/v1/users/me/sessions", tags=["users"], route_class=StrictRoute)
+
+#: The first mark that a User-Agent has; those that others imitate come after them.
+_PROGRAMS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"), ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"), ("python", "Python"),
+)  # fmt: skip
+_SYSTEMS = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+class SessionItem(BaseModel):
+    """One sign-in. `device` is what its program calls itself; `ip` and `user_agent` are those of the sign-in, and are
+    forgotten after a while. `last_used_at` is exact to a minute."""
+
+    id: Id
+    device: str
+    started_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool
+    ip: str | None
+    user_agent: str | None
+
+
+@router.get("")
+def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
+    """Where the caller is signed in, newest first."""
+    after = page.after("sessions")
+    with db.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT s.session_id AS id, s.started_at, coalesce(s.last_used_at, s.started_at) AS last_used_at,"
+            " s.expires_at, s.session_id = %(current)s AS current,"
+            " host(c.ip) AS ip, c.user_agent FROM credentials.session s"
+            " LEFT JOIN es.event e ON e.stream_id = s.session_id AND e.version = 1"
+            " LEFT JOIN es.command_context c ON c.command_id = e.command_id"
+            " WHERE s.user_id = %(user)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s"
+            " AND (%(after)s::uuid IS NULL OR s.session_id < %(after)s) ORDER BY s.session_id DESC LIMIT %(limit)s",
+            {
+                "current": caller.session_id,
+                "user": caller.user_id,
+                "now": now,
+                "after": after[0] if after else None,
+                "limit": page.fetch,
+            },
+        ).fetchall()
+    return page.page("sessions", [_item(row) for row in rows], lambda session: [session.id])
+
+
+def device_of(user_agent: str | None) -> str:
+    """A few words for a person, as in `Firefox on Linux`; what a User-Agent says is a claim."""
+    text = user_agent or ""
+    program, system = (next((name for mark, name in marks if mark in text), None) for marks in (_PROGRAMS, _SYSTEMS))
+    return f"{program or 'a program'} on {system}" if system else program or "an unknown device"
+
+
+def _item(row: dict[str, Any]) -> SessionItem:
+    return SessionItem(device=device_of(row["user_agent"]), **row)
