@@ -17,6 +17,7 @@ from commands.groups import router as groups
 from commands.moderation import router as moderation
 from commands.passwords import router as passwords
 from commands.privacy import router as privacy
+from commands.projections import router as projections
 from commands.registration import router as registration
 from commands.requests import router as requests
 from commands.second_factor import router as second_factor
@@ -46,4 +47,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     moderation,
     client_rules,
     announce_rules,
+    projections,
 )

@@ -22,6 +22,7 @@ from domain.groups import Group
 from domain.moderation import Case
 from domain.peers import EdgeJournal
 from domain.privacy import Privacy
+from domain.projections import Intervention
 from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
@@ -46,6 +47,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     FreeleechTokens,
     Group,
     Privacy,
+    Intervention,
     Request,
     Session,
     SitePromotion,

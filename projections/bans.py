@@ -9,7 +9,7 @@ from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
-bans = Projection("bans", "ban")
+bans = Projection("bans", "ban", stream="ban_id")
 
 
 @bans.on(Ban.Imposed)

@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-bonus_rules = Projection("bonus_rules", "bonus_rule")
+bonus_rules = Projection("bonus_rules", "bonus_rule", stream="rule_id")
 
 
 @bonus_rules.on(BonusRule.Defined)

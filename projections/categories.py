@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-categories = Projection("categories", "category")
+categories = Projection("categories", "category", stream="category_id")
 
 
 @categories.on(Category.Defined)

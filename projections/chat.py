@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-chat = Projection("chat", "chat_room")
+chat = Projection("chat", "chat_room", stream="room_id")
 
 
 @chat.on(ChatRoom.Opened)

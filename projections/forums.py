@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-forums = Projection("forums", "forum")
+forums = Projection("forums", "forum", stream="forum_id")
 
 
 @forums.on(Forum.Opened)

@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-groups = Projection("groups", "user_group")
+groups = Projection("groups", "user_group", stream="group_id")
 
 
 @groups.on(Group.Founded)

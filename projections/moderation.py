@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-moderation = Projection("moderation", "moderation_case", "moderation_report")
+moderation = Projection("moderation", "moderation_case", "moderation_report", stream="case_id")
 
 
 @moderation.on(Case.Opened)

@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-requests = Projection("requests", "request", "request_bounty")
+requests = Projection("requests", "request", "request_bounty", stream="request_id")
 
 
 @requests.on(Request.Opened)

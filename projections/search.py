@@ -16,7 +16,7 @@ from runtime.search import Changes, MeiliIndex, Sender
 from runtime.settings import Settings
 
 #: One document that cannot be made must not keep all others out of the index; it is recorded as a dead letter.
-search = Projection("search", "search_change", on_error=OnError.SKIP)
+search = Projection("search", "search_change", stream="torrent_id", on_error=OnError.SKIP)
 
 
 @search.on(

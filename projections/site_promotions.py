@@ -7,7 +7,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-site_promotions = Projection("site_promotions", "site_promotion")
+site_promotions = Projection("site_promotions", "site_promotion", stream="promotion_id")
 
 
 @site_promotions.on(SitePromotion.Started)

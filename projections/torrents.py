@@ -13,7 +13,7 @@ from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 from runtime.search_text import folded
 
-torrents = Projection("torrents", "torrent", "torrent_file", "torrent_tag")
+torrents = Projection("torrents", "torrent", "torrent_file", "torrent_tag", stream="torrent_id")
 
 #: Characters of a description that searches look at: what a reader sees first, and far below a tsvector's 1 MiB.
 SEARCHED_DESCRIPTION = 10_000

@@ -9,7 +9,7 @@ from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
-users = Projection("users", "account")
+users = Projection("users", "account", stream="user_id")
 
 
 @users.on(User.Registered)

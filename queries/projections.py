@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.permissions import Permission
 from runtime import health
+from runtime.follower_settings import projection_named
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, PlatformDep, ReadDb, Requires
 from runtime.platform import Platform
-from runtime.rebuild import runs
+from runtime.rebuild import past, runs
 
 router = APIRouter(prefix="/api/v1/projections", tags=["projections"], route_class=StrictRoute)
 
@@ -25,17 +26,19 @@ Manager = Annotated[Caller, Requires(Permission.SITE_MANAGE)]
 #: How often a stream says how far a run is; a listener that wants more than so many comes again.
 TELL_S = 0.5
 TELL_MAX = 1200
+UNDER_WAY = ("queued", "running", "paused")
 
 
 class RunShown(BaseModel):
     """The last rebuild or verification. `rate` is facts a second, `eta_s` how many seconds are left if it is known,
-    `differences` rows that a verification found to differ; `interrupted` says that its process is gone."""
+    `differences` rows that a verification found to differ; `interrupted` says that its process is gone. Workers go on
+    with what is `ordered`; `resumed` is how often that has happened."""
 
     model_config = ConfigDict(from_attributes=True)
 
     name: str
-    kind: Literal["rebuild", "verify"]
-    state: Literal["running", "paused", "done", "failed", "cancelled", "interrupted"]
+    kind: Literal["rebuild", "verify", "past"]
+    state: Literal["queued", "running", "paused", "done", "failed", "cancelled", "interrupted"]
     position: int
     target: int
     facts: int
@@ -46,6 +49,35 @@ class RunShown(BaseModel):
     started_at: datetime
     ended_at: datetime | None
     eta_s: float | None
+    ordered: bool
+    resumed: int
+
+
+class RowShown(BaseModel):
+    """One row of a table that differs from what its events make: in these columns, or `only` one of the two has it."""
+
+    table: str
+    key: dict[str, Any]
+    columns: list[str] | None
+    only: Literal["live", "rebuilt"] | None
+
+
+class DifferencesShown(BaseModel):
+    """What the last verification found: how many rows differ, and some of them without their values."""
+
+    differences: int | None
+    rows: list[RowShown]
+
+
+class PastShown(BaseModel):
+    """A schema with tables that nobody serves, and what they show."""
+
+    schema_: str = Field(alias="schema")
+    shows: str
+
+
+class PastsShown(BaseModel):
+    items: list[PastShown]
 
 
 class ProjectionShown(BaseModel):
@@ -76,6 +108,20 @@ def list_projections(staff: Manager, db: ReadDb) -> ProjectionsShown:
     )
 
 
+@router.get("/past")
+def list_past(staff: Manager, db: ReadDb) -> PastsShown:
+    """The schemas of tables as of a position, or with other events than the site had."""
+    return PastsShown(items=[PastShown(schema=name, shows=shows) for name, shows in past.schemas(db).items()])
+
+
+@router.get("/{name}/differences")
+def show_differences(name: str, staff: Manager, db: ReadDb, platform: PlatformDep) -> DifferencesShown:
+    """Which rows the last verification of a projection found to differ, at most twenty of each table."""
+    projection_named(platform, name)
+    differences, rows = runs.found(db, name)
+    return DifferencesShown(differences=differences, rows=[RowShown(**row) for row in rows])
+
+
 @router.get(
     "/progress",
     response_class=StreamingResponse,
@@ -83,7 +129,7 @@ def list_projections(staff: Manager, db: ReadDb) -> ProjectionsShown:
 )
 def follow_progress(staff: Manager, platform: PlatformDep) -> StreamingResponse:
     """Server-sent events: one `run` for each projection whose rebuild or verification has moved, and `end` when none
-    runs any more."""
+    runs or waits any more."""
     return StreamingResponse(_progress(platform), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
@@ -95,10 +141,10 @@ def _progress(platform: Platform) -> Iterator[str]:
         for run in found:
             data = run.model_dump_json()
             is_news = said.get(run.name) != data
-            if is_news and (run.name in said or run.state in ("running", "paused")):
+            if is_news and (run.name in said or run.state in UNDER_WAY):
                 yield _event("run", data)
             said[run.name] = data
-        if not any(run.state in ("running", "paused") for run in found):
+        if not any(run.state in UNDER_WAY for run in found):
             yield _event("end", "{}")
             return
         time.sleep(TELL_S)

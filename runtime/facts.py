@@ -103,6 +103,19 @@ class FactLog:
         ).fetchall()
         return [Entry(row[0], row[1], row) for row in rows]
 
+    def of_stream(
+        self, connection: Connection[Any], stream_id: UUID, upto: int, topics: Sequence[str] | None
+    ) -> list[AnyFact]:
+        """The facts of one stream with position ≤ upto, oldest first; `topics` None means every topic."""
+        types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %s AND position <= %s"
+            " AND (%s::int[] IS NULL OR type = ANY(%s)) ORDER BY version",
+            (stream_id, upto, types, types),
+            binary=True,
+        ).fetchall()
+        return [self._fact(row) for row in rows]
+
     def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
         """The rows at these positions, in order."""
         rows = connection.execute(

@@ -10,7 +10,7 @@ from psycopg.errors import LockNotAvailable
 
 from domain.errors import NotFound
 from runtime.platform import Platform
-from runtime.projection import Follower, OnError
+from runtime.projection import Follower, OnError, Projection
 
 #: How long `pause` waits for the batch at hand.
 SETTLE = "1s"
@@ -18,6 +18,8 @@ SETTLE = "1s"
 
 class NoSuchFollower(NotFound):
     """No projection or policy has this name."""
+
+    code = "not_found"
 
 
 class NoSuchType(NotFound):
@@ -29,7 +31,22 @@ def named(platform: Platform, name: str) -> Follower:
     for follower in platform.followers:
         if follower.name == name:
             return follower
-    raise NoSuchFollower(f"no projection or policy is called {name!r}")
+    raise NoSuchFollower("no projection or policy has this name")
+
+
+def projection_named(platform: Platform, name: str) -> Projection:
+    """The projection; raises `NoSuchFollower`."""
+    found = named(platform, name)
+    if not isinstance(found, Projection):
+        raise NoSuchFollower("this is a policy: it has no tables")
+    return found
+
+
+def projections_named(platform: Platform, names: Sequence[str] | None) -> list[Projection]:
+    """These projections, each once, or all of them; raises `NoSuchFollower`."""
+    if names is None:
+        return [follower for follower in platform.followers if isinstance(follower, Projection)]
+    return [projection_named(platform, name) for name in dict.fromkeys(names)]
 
 
 def pause(platform: Platform, name: str) -> bool:

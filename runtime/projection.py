@@ -57,11 +57,14 @@ class Projection(_Declared):
     """Read tables and the handlers that write them. Handlers are deterministic: facts and own tables, nothing else.
 
     `tables` are names in schema `read`; a rebuild runs the same handlers on empty copies in a schema beside it.
+    `stream` is the column of each table that holds the id of the one stream whose facts make the row, and None where
+    rows come from several streams: handlers of a fact then neither read nor write rows of other streams.
     """
 
-    def __init__(self, name: str, *tables: str, on_error: OnError = OnError.HALT) -> None:
+    def __init__(self, name: str, *tables: str, stream: str | None = None, on_error: OnError = OnError.HALT) -> None:
         super().__init__(name, on_error)
         self.tables = tables
+        self.stream = stream
         self._batches: dict[Handler, _Batches] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Callable[[Fact[E], Writer], None]], Callable[[Fact[E], Writer], None]]:

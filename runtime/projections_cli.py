@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -22,9 +24,21 @@ from runtime.follower_settings import pause as pause_live
 from runtime.follower_settings import resume as resume_live
 from runtime.platform import APP_ROLE, Platform
 from runtime.projection import Projection
-from runtime.rebuild import Rebuilt, RowDifference, TableCheck, drop, rebuild, roll_back, runs, verify
+from runtime.rebuild import (
+    Rebuilt,
+    RowDifference,
+    TableCheck,
+    drop,
+    rebuild,
+    rebuild_stream,
+    roll_back,
+    runs,
+    verify,
+)
+from runtime.rebuild import cancel as cancel_run
+from runtime.rebuild.orders import carry_out
 from runtime.rebuild.overlay import read_overlay
-from runtime.rebuild.parallel import PROCESSES, rebuild_all
+from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, rebuild_all
 from runtime.rebuild.past import build_past, build_what_if, drop_schema
 from runtime.rebuild.shadow import Told
 from runtime.settings import Settings
@@ -40,6 +54,7 @@ All = Annotated[bool, typer.Option("--all", help="every projection")]
 Processes = Annotated[int, typer.Option(min=1, max=16, help="projections that are rebuilt at once")]
 Rows = Annotated[int, typer.Option(min=1, max=10_000, help="of each table at most")]
 AsOf = Annotated[datetime | None, typer.Option(help="UTC", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])]
+Stream = Annotated[UUID | None, typer.Option(help="the id of one stream")]
 Schema = Annotated[str | None, typer.Option(help="a new one, for --as-of")]
 NewSchema = Annotated[str, typer.Option("--schema", help="a new one")]
 Reader = Annotated[str, typer.Option(help="the role that may read the schema")]
@@ -83,15 +98,21 @@ def projections_commands(
         names: Names = None,
         all_: All = False,
         processes: Processes = PROCESSES,
+        stream: Stream = None,
         as_of: AsOf = None,
         schema: Schema = None,
         reader: Reader = APP_ROLE,
     ) -> None:
-        """Throw read tables away and build them again from the events; the ones of before stay as a standby.
+        """Throw read tables away and build them again from the events; the ones of before stay as a standby. One that
+        was interrupted is gone on with.
 
-        With --as-of and --schema: build the tables of that moment (UTC) in a schema of their own, beside the live ones.
+        With --stream: work out the rows of one torrent, user, case … only. With --as-of and --schema: build the tables
+        of that moment (UTC) in a schema of their own, beside the live ones.
         """
         projections = chosen(names, all_)
+        if stream is not None:
+            _rebuild_stream(site, projections, stream)
+            return
         if as_of is not None and schema is not None:
             _build_past(site, projections, as_of.replace(tzinfo=as_of.tzinfo or UTC), schema, reader)
             return
@@ -101,6 +122,9 @@ def projections_commands(
         with site() as platform:
             with _bars(platform, [projection.name for projection in projections]):
                 done = list(_rebuilt(platform, opener, projections, min(processes, len(projections))))
+        for one in done:
+            if one.before:
+                typer.echo(f"{one.name}: gone on with after {one.before} of {one.facts} facts")
         typer.echo(f"{sum(one.tables for one in done)} tables, {sum(one.rows for one in done)} rows rebuilt")
 
     @app.command("verify")
@@ -120,13 +144,24 @@ def projections_commands(
 
     @app.command("resume")
     def resume(name: Name, live: Live = False) -> None:
-        """Let it go on."""
+        """Let it go on; one that was interrupted is gone on with by a worker."""
         _wish(site, known, name, "run", live)
 
     @app.command("cancel")
     def cancel(name: Name) -> None:
-        """End a rebuild or verification; the live tables stay as they are."""
-        _wish(site, known, name, "cancel", False)
+        """End a rebuild or verification, or let nobody go on with it; the live tables stay as they are."""
+        (projection,) = chosen([name], False)
+        with site() as platform:
+            cancel_run(platform, projection)
+        typer.echo(f"{name}: cancelled")
+
+    @app.command("carry-out", hidden=True)
+    def carry_out_(name: Name) -> None:
+        """What a worker starts: carry out what somebody has ordered of a projection."""
+        (projection,) = chosen([name], False)
+        gc.set_threshold(*GC_THRESHOLD)
+        with site() as platform:
+            carry_out(platform, projection)
 
     @app.command("rollback")
     def rollback(name: Name) -> None:
@@ -169,6 +204,13 @@ def projections_commands(
         typer.echo(f"schema {schema} dropped")
 
     return app
+
+
+def _rebuild_stream(site: Callable[[], Platform], projections: Sequence[Projection], stream_id: UUID) -> None:
+    with site() as platform:
+        for projection in projections:
+            done = rebuild_stream(platform, projection, stream_id)
+            typer.echo(f"{projection.name}: {done.facts} facts make {done.rows} rows of {stream_id}")
 
 
 def _build_past(

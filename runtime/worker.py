@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -26,12 +28,13 @@ from queries.ratio_watch import ratio_watched
 from runtime.api import open_platform
 from runtime.mail_delivery import deliver
 from runtime.platform import Platform
+from runtime.rebuild.carriers import Carriers
 from runtime.rebuild.forgotten import drop_standbys
 from runtime.schedule import every
 from runtime.settings import Settings
 from runtime.store import AlreadyDone, VersionConflict, unbound_metadata
 from runtime.supervisor import announce_ready
-from runtime.telemetry import configure_logging, serve_metrics
+from runtime.telemetry import METRICS_DIRECTORY, configure_logging, serve_metrics
 from runtime.worker_loop import run_worker
 
 #: A batch of facts makes many objects that live until its commit: collecting among them finds nothing and costs a
@@ -55,6 +58,8 @@ ERASED_AT_ONCE = 50
 ERASURE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b05")
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
+#: How soon a worker begins what somebody orders.
+CARRY_OUT_S = 1.0
 
 log = structlog.get_logger()
 
@@ -73,7 +78,7 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _jobs(platform: Platform) -> Iterator[None]:
     """What has to happen because time passed."""
-    jobs = (_sending, _expiring, _watching, _erasing, _keeping_snapshots, _mailing)
+    jobs = (_sending, _expiring, _watching, _erasing, _keeping_snapshots, _mailing, _carrying_out)
     with ExitStack() as running:
         for job in jobs:
             running.enter_context(job(platform))
@@ -167,3 +172,14 @@ def deliver_mail(platform: Platform, now: datetime) -> None:
 
 def _mailing(platform: Platform) -> AbstractContextManager[None]:
     return every(DELIVER_MAIL_S, "deliver_mail", partial(deliver_mail, platform))
+
+
+@contextmanager
+def _carrying_out(platform: Platform) -> Iterator[None]:
+    """What is ordered of read tables, in processes of their own."""
+    env = {name: value for name, value in os.environ.items() if name != METRICS_DIRECTORY}
+    command = [sys.executable, "-m", "runtime.cli", "projections", "carry-out"]
+    carriers = Carriers(platform, lambda name: [*command, name], env | platform.settings.environ())
+    with every(CARRY_OUT_S, "carry_out", carriers.look):
+        yield
+    carriers.close()

@@ -29,6 +29,7 @@ from domain.moderation import Case, Outcome
 from domain.peers import EdgeJournal
 from domain.permissions import Permission
 from domain.privacy import Privacy, PrivacyKey, PrivacySettings
+from domain.projections import Action, Intervention
 from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
@@ -56,6 +57,7 @@ def write_history(platform: Platform) -> None:
         _erasure(platform, user, f"forgotten-{n}")
     _groups(platform)
     _tracker_rules(platform)
+    _interventions(platform)
     _segments(platform, users, torrents)
     for user, torrent in zip(users, torrents, strict=True):
         _end(platform, user, torrent)
@@ -119,6 +121,11 @@ def _torrent(platform: Platform, uploader_id: UUID, n: int) -> Torrent:
     torrent.end_promotion(now=NOW)
     _save(platform, torrent, actor=uploader_id)
     return torrent
+
+
+def _interventions(platform: Platform) -> None:
+    _save(platform, Intervention.make(uuid4(), Action.REBUILD, ["users", "torrents"]))
+    _save(platform, Intervention.make(uuid4(), Action.PAST, ["users"], schema="then", upto=7))
 
 
 def _promotions(platform: Platform, user: User, torrent: Torrent) -> None:

@@ -7,20 +7,26 @@ one transaction; readers wait for milliseconds and never see a half-built table.
 from __future__ import annotations
 
 from runtime.rebuild.compare import RowDifference, TableCheck
-from runtime.rebuild.errors import NoStandby, RebuildCancelled, RebuildFailed, RebuildRunning
-from runtime.rebuild.tables import Progress, Rebuilt, drop, rebuild, roll_back, verify
+from runtime.rebuild.errors import NoRun, NoStandby, RebuildCancelled, RebuildFailed, RebuildRunning
+from runtime.rebuild.stream import NotByStream, StreamRebuilt, rebuild_stream
+from runtime.rebuild.tables import Progress, Rebuilt, cancel, drop, rebuild, roll_back, verify
 
 __all__ = [
+    "NoRun",
     "NoStandby",
+    "NotByStream",
     "Progress",
     "RebuildCancelled",
     "RebuildFailed",
     "RebuildRunning",
     "Rebuilt",
     "RowDifference",
+    "StreamRebuilt",
     "TableCheck",
+    "cancel",
     "drop",
     "rebuild",
+    "rebuild_stream",
     "roll_back",
     "verify",
 ]

@@ -35,7 +35,7 @@ def make_copy(connection: Connection[Any], schema: str, table: str) -> None:
 
 
 def make_secondary_indexes(connection: Connection[Any], schema: str, table: str) -> None:
-    """The indexes that `make_copy` left out, under the names that migrations know."""
+    """The indexes that `make_copy` left out and nobody has made since, under the names that migrations know."""
     _make_indexes(connection, schema, table, unique=False)
 
 
@@ -60,6 +60,16 @@ def primary_key(connection: Connection[Any], table: str) -> Sequence[str]:
     return [str(row[0]) for row in rows]
 
 
+def columns_of(connection: Connection[Any], table: str) -> Sequence[str]:
+    """Those of `read.table` that can be written: PostgreSQL works the others out."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' ORDER BY attnum",
+        (_live(connection, table),),
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def _make_indexes(connection: Connection[Any], schema: str, table: str, *, unique: bool) -> None:
     """Those of `read.table` that belong to no constraint."""
     live, copy = _live(connection, table), sql.Identifier(schema, table).as_string(connection)
@@ -71,7 +81,7 @@ def _make_indexes(connection: Connection[Any], schema: str, table: str, *, uniqu
         (live, unique),
     ).fetchall():
         method = definition[definition.index(" USING ") :]
-        kind = "CREATE UNIQUE INDEX" if unique else "CREATE INDEX"
+        kind = "CREATE UNIQUE INDEX" if unique else "CREATE INDEX IF NOT EXISTS"
         connection.execute(sql.SQL(f"{kind} {index} ON {copy}{method}"))
 
 

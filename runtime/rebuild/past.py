@@ -14,6 +14,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.errors import DuplicateSchema, UndefinedObject
 
+from domain.errors import NotFound
 from runtime.facts import FactLog
 from runtime.platform import APP_ROLE, Platform
 from runtime.projection import Projection
@@ -21,16 +22,24 @@ from runtime.rebuild.compare import TableCheck, compare
 from runtime.rebuild.copies import run
 from runtime.rebuild.errors import RebuildFailed
 from runtime.rebuild.overlay import Overlay
-from runtime.rebuild.shadow import Shadow, Told, hold_follower, live_position
+from runtime.rebuild.runs import Run
+from runtime.rebuild.shadow import Shadow, Told, alone, hold_follower, live_position
 from runtime.rebuild.swap import patiently
 
 #: What says of a schema that it is one of these and may be dropped.
 MARK = "made by tracker projections: "
-_NAME = re.compile(r"(?!pg_|rebuild_|standby_)[a-z][a-z0-9_]{0,39}")
+_COMMENT = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s"
+_NAME = re.compile(r"(?!pg_|rebuild_|standby_|aside_|stream_|sample_)[a-z][a-z0-9_]{0,39}")
 
 
 class BadSchema(RebuildFailed):
-    """The schema cannot be made, or it is none of ours."""
+    """The schema cannot be made."""
+
+
+class NoSuchSchema(NotFound):
+    """There is no schema of this name that was made here."""
+
+    code = "not_found"
 
 
 def build_past(
@@ -58,6 +67,47 @@ def build_past(
         return position
 
 
+def fill_past(platform: Platform, projection: Projection, schema: str, position: int) -> None:
+    """The tables of one projection as of a position, in a schema that others may share; a run like a rebuild, so that
+    it can be watched, steered and gone on with. Raises `RebuildRunning`, `BadSchema`, `RebuildFailed`."""
+    with (
+        platform.projector_pool.connection() as connection,
+        alone(connection, projection.name),
+        Run.begin(connection, projection, "past", schema, ordered=True) as work,
+    ):
+        _share_schema(connection, schema, f"as of position {position}")
+        shadow = Shadow(platform, projection, connection, schema, work.moved, work.keep)
+        with shadow.opened(work.made):
+            shadow.fill(lambda: position)
+            shadow.make_indexes()
+            _let_read(connection, schema, projection, APP_ROLE)
+
+
+def check_new(connection: Connection[Any], schema: str) -> None:
+    """Raises `BadSchema` unless such tables may be put into a schema of this name: a new one, or one of these."""
+    if not _NAME.fullmatch(schema):
+        raise BadSchema(f"{schema!r} is no name for such a schema: small letters, digits and _")
+    row = connection.execute(_COMMENT, (schema,)).fetchone()
+    if row and not str(row[0]).startswith(MARK):
+        raise BadSchema(f"there is a schema {schema!r}: choose another name")
+
+
+def check_reached(connection: Connection[Any], position: int) -> None:
+    """Raises `BadSchema` for a position that the log has not reached."""
+    if connection.execute("SELECT es.safe_position() >= %s", (position,)).fetchone() != (True,):
+        raise BadSchema(f"there is no position {position} yet")
+
+
+def schemas(connection: Connection[Any]) -> dict[str, str]:
+    """The schemas that were made here, each with what it shows."""
+    rows = connection.execute(
+        "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace"
+        " WHERE obj_description(oid, 'pg_namespace') LIKE %s ORDER BY 1",
+        (MARK + "%",),
+    ).fetchall()
+    return {name: comment.removeprefix(MARK) for name, comment in rows}
+
+
 def build_what_if(
     platform: Platform,
     projections: Sequence[Projection],
@@ -74,7 +124,7 @@ def build_what_if(
     """
     with platform.projector_pool.connection() as connection, _unhurried(connection):
         with _schema(connection, schema, "what if", reader):
-            checks = {}
+            checks = dict[str, list[TableCheck]]()
             for projection in projections:
                 shadow = Shadow(platform, projection, connection, schema, told(projection.name))
                 checks[projection.name] = _what_if(platform, shadow, overlay, examples)
@@ -83,13 +133,11 @@ def build_what_if(
 
 
 def drop_schema(platform: Platform, schema: str) -> None:
-    """Remove what one of the above made; raises `BadSchema` for any other schema."""
+    """Remove what one of the above made; raises `NoSuchSchema` for any other schema."""
     with platform.projector_pool.connection() as connection, _unhurried(connection):
-        row = connection.execute(
-            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,)
-        ).fetchone()
+        row = connection.execute(_COMMENT, (schema,)).fetchone()
         if row is None or not str(row[0]).startswith(MARK):
-            raise BadSchema(f"{schema!r} is no schema that was made here")
+            raise NoSuchSchema("no schema of this name was made here")
         run(connection, "DROP SCHEMA {} CASCADE", schema)
 
 
@@ -130,10 +178,7 @@ def _schema(connection: Connection[Any], schema: str, what: str, reader: str) ->
         raise BadSchema(f"{schema!r} is no name for such a schema: small letters, digits and _")
     try:
         with connection.transaction():
-            run(connection, "CREATE SCHEMA {}", schema)
-            comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
-            connection.execute(comment.format(sql.Identifier(schema), sql.Literal(MARK + what)))
-            run(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, reader)
+            _make_schema(connection, schema, what, reader)
     except DuplicateSchema:
         raise BadSchema(f"there is a schema {schema!r}: drop it or choose another name") from None
     except UndefinedObject:
@@ -144,6 +189,22 @@ def _schema(connection: Connection[Any], schema: str, what: str, reader: str) ->
         if not connection.closed:
             run(connection, "DROP SCHEMA {} CASCADE", schema)
         raise
+
+
+def _share_schema(connection: Connection[Any], schema: str, what: str) -> None:
+    """The schema, made by whichever run of those that share it comes first."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (schema,))
+        check_new(connection, schema)
+        if connection.execute(_COMMENT, (schema,)).fetchone() is None:
+            _make_schema(connection, schema, what, APP_ROLE)
+
+
+def _make_schema(connection: Connection[Any], schema: str, what: str, reader: str) -> None:
+    run(connection, "CREATE SCHEMA {}", schema)
+    comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
+    connection.execute(comment.format(sql.Identifier(schema), sql.Literal(MARK + what)))
+    run(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, reader)
 
 
 def _let_read(connection: Connection[Any], schema: str, projection: Projection, reader: str) -> None:

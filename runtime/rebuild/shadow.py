@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-import structlog
 from psycopg import Connection, OperationalError
 
 from runtime.db import Writer, writing
@@ -23,7 +22,15 @@ BATCH = 10_000
 #: First half of the advisory lock that keeps a second rebuild of the same projection out (the second: its name).
 LOCK_CLASS = 7919
 
-log = structlog.get_logger()
+
+class Made(NamedTuple):
+    """How far copies are filled: the position of the last fact in them, and how many facts that took."""
+
+    position: int
+    facts: int
+
+
+NOTHING = Made(0, 0)
 
 #: Called after each batch with the position reached, the one to reach, and the facts read so far.
 Told = Callable[[int, int, int], None]
@@ -33,7 +40,13 @@ class Shadow:
     """Empty at first. `position` is that of the last fact in it; `facts` is how many were read."""
 
     def __init__(
-        self, platform: Platform, projection: Projection, connection: Connection[Any], schema: str, told: Told
+        self,
+        platform: Platform,
+        projection: Projection,
+        connection: Connection[Any],
+        schema: str,
+        told: Told = lambda *_: None,
+        keep: Callable[[Made], None] = lambda made: None,
     ) -> None:
         self.projection = projection
         self.connection = connection
@@ -44,26 +57,30 @@ class Shadow:
         self.without: frozenset[int] = frozenset()
         self.log = FactLog(platform.history)
         self._told = told
+        self._keep = keep
         self._tables: dict[str, Gathered] = {}
         self._plans: dict[str, Plan] = {}
         self._is_indexed = False
 
-    @classmethod
     @contextmanager
-    def open(
-        cls, platform: Platform, projection: Projection, connection: Connection[Any], told: Told
-    ) -> Iterator[Shadow]:
-        """Empty copies in a schema that is removed in the end."""
-        shadow = cls(platform, projection, connection, f"rebuild_{projection.name}", told)
-        shadow.drop()
-        with connection.transaction():
-            run(connection, "CREATE SCHEMA {}", shadow.schema)
-            shadow.make_tables()
+    def opened(self, made: Made = NOTHING) -> Iterator[None]:
+        """Empty copies, or those that are filled so far, which are removed when they cannot be filled.
+
+        Unless the process or its connection ends: then they stay for whoever goes on with them.
+        """
+        if made == NOTHING:
+            remove_copies(self.connection, self.projection, self.schema)
+            with self.connection.transaction():
+                run(self.connection, "CREATE SCHEMA IF NOT EXISTS {}", self.schema)
+                self.make_tables()
+        else:
+            self.take_over(made)
         try:
-            yield shadow
-        finally:
-            if not connection.closed:
-                shadow.drop()
+            yield
+        except Exception:
+            if not self.connection.closed:
+                remove_copies(self.connection, self.projection, self.schema)
+            raise
 
     def make_tables(self) -> None:
         """The copies, in a schema that is there."""
@@ -71,9 +88,12 @@ class Shadow:
             make_copy(self.connection, self.schema, table)
             self._tables[table] = Gathered.of(self.connection, self.schema, table)
 
-    def drop(self) -> None:
-        self.connection.execute("SET statement_timeout = 0")
-        run(self.connection, "DROP SCHEMA IF EXISTS {} CASCADE", self.schema)
+    def take_over(self, made: Made) -> None:
+        """Copies that are there and filled so far; what is in them is not known."""
+        self.position, self.facts = made
+        for table in self.projection.tables:
+            self._tables[table] = Gathered.of(self.connection, self.schema, table)
+            self._tables[table].forget()
 
     def make_indexes(self) -> None:
         """Those that were left out so far; the planner is told what there is to find."""
@@ -123,9 +143,11 @@ class Shadow:
         while left:
             facts = self.projection.portion(left)
             left = left[len(facts) :]
-            self.handle(facts)
-            self.facts += len(facts)
-            self.position = facts[-1].position if left else end
+            made = Made(facts[-1].position if left else end, self.facts + len(facts))
+            with self.connection.transaction():
+                self.handle(facts)
+                self._keep(made)
+            self.position, self.facts = made
             told(self.position, upto, self.facts)
         if self.position < end:
             self.position = end
@@ -157,6 +179,21 @@ class Shadow:
             where = f"at position {first}" if first == last else f"between positions {first} and {last}"
             what = f"{self.projection.name} cannot handle {facts[0].topic} {where}"
             raise RebuildFailed(f"{what}: {error!r}") from error
+
+
+def copies_of(projection: Projection) -> str:
+    """The schema of the copies that a rebuild or a verification fills."""
+    return f"rebuild_{projection.name}"
+
+
+def remove_copies(connection: Connection[Any], projection: Projection, schema: str) -> None:
+    """Copies, filled or not; with their schema, if that is for them alone."""
+    connection.execute("SET statement_timeout = 0")
+    if schema == copies_of(projection):
+        run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", schema)
+    else:
+        for table in projection.tables:
+            run(connection, "DROP TABLE IF EXISTS {}.{}", schema, table)
 
 
 @contextmanager

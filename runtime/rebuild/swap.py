@@ -49,8 +49,9 @@ def patiently(step: Callable[[], T], name: str) -> T:
     raise RebuildFailed(f"{name}: long queries hold its tables, try again later")
 
 
-def swap_in(shadow: Shadow) -> None:
-    """Put the copies in the place of the live tables, which become the standby."""
+def swap_in(shadow: Shadow, swapped: Callable[[], None]) -> None:
+    """Put the copies in the place of the live tables, which become the standby; `swapped` is called in the same
+    transaction."""
     connection, projection = shadow.connection, shadow.projection
     drop_standby(connection, projection)
     with shadow.transaction():
@@ -58,6 +59,7 @@ def swap_in(shadow: Shadow) -> None:
         before = hold_follower(connection, projection.name)
         shadow.fill_rest(shadow.log.safe_position(connection))
         run(connection, "CREATE SCHEMA {}", standby_of(projection))
+        swapped()
         _exchange(connection, projection, shadow.schema, standby_of(projection), before, shadow.position)
 
 
@@ -66,7 +68,7 @@ def swap_back(connection: Connection[Any], projection: Projection) -> int:
 
     Raises `NoStandby`.
     """
-    standby, aside = standby_of(projection), f"rebuild_{projection.name}"
+    standby, aside = standby_of(projection), f"aside_{projection.name}"
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '2s'")
         live = hold_follower(connection, projection.name)

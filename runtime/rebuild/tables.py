@@ -2,80 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild.compare import TableCheck, compare, count_rows
-from runtime.rebuild.runs import Run
-from runtime.rebuild.shadow import Shadow, Told, alone, hold_follower, live_position
+from runtime.rebuild.errors import RebuildRunning
+from runtime.rebuild.runs import Run, give_up, wish
+from runtime.rebuild.shadow import Shadow, alone, copies_of, hold_follower, live_position, remove_copies
 from runtime.rebuild.swap import drop_standby, patiently, swap_back, swap_in
 
 Progress = Callable[[int, int], None]
 
 
+def _silent(position: int, head: int) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild made; `facts` is how many it read."""
+    """What a rebuild made; `facts` is how many it read, `before` how many of them a run that was interrupted had."""
 
     name: str
     tables: int
     rows: int
     facts: int
+    before: int = 0
 
 
-def rebuild(platform: Platform, projection: Projection, progress: Progress = lambda done, total: None) -> Rebuilt:
+def rebuild(
+    platform: Platform, projection: Projection, progress: Progress = _silent, *, ordered: bool = False
+) -> Rebuilt:
     """Make the tables of a projection anew and swap them in; raises `RebuildRunning` or `RebuildFailed`.
 
-    `progress(position, head)` is called after each batch. The tables of before stay as the standby.
+    `progress(position, head)` is called after each batch. The tables of before stay as the standby. A run that was
+    interrupted is gone on with, if its code was this.
     """
-    name = projection.name
-    with platform.projector_pool.connection() as connection, alone(connection, name):
-        with (
-            Run.begin(connection, name, "rebuild") as run,
-            Shadow.open(
-                platform,
-                projection,
-                connection,
-                _telling(run, progress),
-            ) as shadow,
-        ):
-            shadow.fill(lambda: shadow.log.safe_position(connection))
-            shadow.make_indexes()
-            shadow.fill(lambda: shadow.log.safe_position(connection))  # what came while they were made
-            patiently(lambda: swap_in(shadow), name)
-            rows = sum(count_rows(connection, "read", table) for table in projection.tables)
-            return Rebuilt(name, len(projection.tables), rows, shadow.facts)
+    with _shadow(platform, projection, "rebuild", progress, ordered) as (run, shadow):
+        connection = shadow.connection
+        shadow.fill(lambda: shadow.log.safe_position(connection))
+        shadow.make_indexes()
+        shadow.fill(lambda: shadow.log.safe_position(connection))  # what came while they were made
+        patiently(lambda: swap_in(shadow, run.swapped), projection.name)
+        rows = sum(count_rows(connection, "read", table) for table in projection.tables)
+        return Rebuilt(projection.name, len(projection.tables), rows, shadow.facts, run.made.facts)
 
 
 def verify(
     platform: Platform,
     projection: Projection,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = _silent,
     *,
     examples: int = 0,
+    ordered: bool = False,
 ) -> list[TableCheck]:
     """Compare the live tables with ones made anew; raises `RebuildRunning` or `RebuildFailed`.
 
     The projection stands still while rows are compared, so that both are of the same position. `examples` is how many
     differing rows of each table are named.
     """
-    name = projection.name
-    with platform.projector_pool.connection() as connection, alone(connection, name):
-        with (
-            Run.begin(connection, name, "verify") as run,
-            Shadow.open(
-                platform,
-                projection,
-                connection,
-                _telling(run, progress),
-            ) as shadow,
-        ):
-            shadow.fill(lambda: live_position(connection, name))
-            checks = patiently(lambda: _compare_held(shadow, examples), name)
-            run.found(sum(check.differences for check in checks))
-            return checks
+    with _shadow(platform, projection, "verify", progress, ordered) as (run, shadow):
+        shadow.fill(lambda: live_position(shadow.connection, projection.name))
+        checks = patiently(lambda: _compare_held(shadow, examples), projection.name)
+        run.found(checks)
+        return checks
+
+
+def cancel(platform: Platform, projection: Projection) -> None:
+    """End a rebuild or verification, or let nobody go on with it; the live tables stay as they are. Raises `NoRun`."""
+    with platform.projector_pool.connection() as connection:
+        try:
+            with alone(connection, projection.name):
+                schema = give_up(connection, projection.name)
+                remove_copies(connection, projection, schema or copies_of(projection))
+        except RebuildRunning:
+            wish(connection, projection.name, "cancel")
 
 
 def roll_back(platform: Platform, projection: Projection) -> int:
@@ -93,12 +96,26 @@ def drop(platform: Platform, projection: Projection) -> bool:
         return drop_standby(connection, projection)
 
 
-def _telling(run: Run, progress: Progress) -> Told:
-    def told(position: int, target: int, facts: int) -> None:
-        progress(position, target)
-        run.moved(position, target, facts)
+@contextmanager
+def _shadow(
+    platform: Platform, projection: Projection, kind: str, progress: Progress, ordered: bool
+) -> Iterator[tuple[Run, Shadow]]:
+    """A run of this kind and the copies that it fills, which are gone in the end."""
+    schema = copies_of(projection)
+    with (
+        platform.projector_pool.connection() as connection,
+        alone(connection, projection.name),
+        Run.begin(connection, projection, kind, ordered=ordered) as run,
+    ):
 
-    return told
+        def told(position: int, target: int, facts: int) -> None:
+            progress(position, target)
+            run.moved(position, target, facts)
+
+        shadow = Shadow(platform, projection, connection, schema, told, run.keep)
+        with shadow.opened(run.made):
+            yield run, shadow
+            remove_copies(connection, projection, schema)
 
 
 def _compare_held(shadow: Shadow, examples: int) -> list[TableCheck]:

@@ -38,6 +38,7 @@ SINCE = frozenset(
         "erasure_proposal.made",
         "user.erased",
         "user.recovery_codes_replaced",
+        "intervention.made",
     }
 )
 

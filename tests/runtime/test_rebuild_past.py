@@ -19,7 +19,7 @@ from runtime.projection import Projection
 from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, TableCheck
 from runtime.rebuild.overlay import BadOverlay, read_overlay
-from runtime.rebuild.past import BadSchema, build_past, build_what_if, drop_schema
+from runtime.rebuild.past import BadSchema, NoSuchSchema, build_past, build_what_if, drop_schema
 from runtime.settings import Settings
 from tests.conftest import SECRETS
 from tests.given import Given, event, projected, rows_of
@@ -88,7 +88,7 @@ def test_a_schema_that_is_there_or_is_not_ours_is_neither_filled_nor_dropped(
 ) -> None:
     with pytest.raises(BadSchema):
         build_past(notes, [projection], name, MARCH)
-    with pytest.raises(BadSchema):
+    with pytest.raises(NoSuchSchema):
         drop_schema(notes, name)
     assert lines(notes, "read") == [(ONE, "Ada", 11), (OTHER, "Ada", 12)]
 
