@@ -100,7 +100,7 @@ def drop_past(schema: str, staff: Manager, store: StoreDep, platform: PlatformDe
 
 
 @router.post("/{name}/pause")
-def pause(name: str, command: Steer, staff: Manager, store: StoreDep, platform: PlatformDep) -> Receipt:
+def pause_projection(name: str, command: Steer, staff: Manager, store: StoreDep, platform: PlatformDep) -> Receipt:
     """Let a rebuild or verification, or the projection itself, stand still until it is resumed."""
     projection_named(platform, name)
     if command.what == "live":
@@ -111,7 +111,7 @@ def pause(name: str, command: Steer, staff: Manager, store: StoreDep, platform: 
 
 
 @router.post("/{name}/resume")
-def resume(name: str, command: Steer, staff: Manager, store: StoreDep, platform: PlatformDep) -> Receipt:
+def resume_projection(name: str, command: Steer, staff: Manager, store: StoreDep, platform: PlatformDep) -> Receipt:
     """Let it go on. A run whose process or server died is gone on with by a worker."""
     projection_named(platform, name)
     if command.what == "live":

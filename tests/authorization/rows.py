@@ -72,6 +72,7 @@ NOBODY = "404 not_found"
 
 NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one"}
 UNTIL = {"until": "2099-01-01T00:00:00Z"}
+USERS = {"projections": ["users"]}
 PROMOTION = {"upload_percent": 200, "download_percent": 0, **UNTIL}
 _NO_MINIMUM: dict[str, list[int]] = {"peer_id_minimum": [], "agent_minimum": []}
 DENIED = {"name": "x", "peer_id_pattern": "-XX", "agent_pattern": None, **_NO_MINIMUM, "reason": "r", "exceptions": []}
@@ -215,5 +216,17 @@ ROWS: dict[str, Row] = {
     # projections
     "list_projections": Row(P.SITE_MANAGE),
     "follow_progress": Row(P.SITE_MANAGE),
+    "rebuild_tables": Row(P.SITE_MANAGE, "202", body=USERS),
+    "verify_tables": Row(P.SITE_MANAGE, "202", body=USERS),
+    "build_past": Row(P.SITE_MANAGE, "202", body={**USERS, "schema": "back_then", "position": 1}),
+    "list_past": Row(P.SITE_MANAGE),
+    "drop_past": Row(P.SITE_MANAGE, "404 not_found"),
+    "show_differences": Row(P.SITE_MANAGE, "404 not_found"),
+    "pause_projection": Row(P.SITE_MANAGE, "404 not_found"),
+    "resume_projection": Row(P.SITE_MANAGE, "404 not_found"),
+    "cancel_run": Row(P.SITE_MANAGE, "404 not_found"),
+    "roll_tables_back": Row(P.SITE_MANAGE, "404 not_found"),
+    "drop_standby": Row(P.SITE_MANAGE, "404 not_found"),
+    "rebuild_one_stream": Row(P.SITE_MANAGE, "404 not_found"),
 }
 # fmt: on
