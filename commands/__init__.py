@@ -24,12 +24,14 @@ from commands.second_factor import router as second_factor
 from commands.sessions import router as sessions
 from commands.site_promotions import router as site_promotions
 from commands.torrents import router as torrents
+from commands.usernames import router as usernames
 from commands.users import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
     registration,
     emails,
     passwords,
+    usernames,
     auth,
     second_factor,
     sessions,

@@ -13,16 +13,15 @@ from pydantic import BaseModel, Field
 
 from commands.bans import ban_in_force
 from commands.login_defence import Attempt, guessing
+from commands.usernames import user_named, username_claim_id
 from commands.users import ended_sessions
 from domain.bans import BanKind
 from domain.base import SYSTEM
-from domain.claims import Claim, personal_claim_id
 from domain.errors import DomainError
 from domain.groups import Group, group_id
 from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
 from domain.sessions import Session
-from domain.usernames import username_key
 from domain.users import FIRST_GROUP, User
 from runtime import second_factor
 from runtime.credentials import password_hash
@@ -135,11 +134,9 @@ class _Account:
 
 def _account(store: Store, site_secret: bytes, username: str) -> _Account:
     """The user of that name; for a name without a user the same look-ups are made."""
-    claim_id = personal_claim_id(site_secret, "username", username_key(username))
-    claim = store.find(Claim, claim_id)
-    user = store.find(User, (claim and claim.holder_id) or NOBODY)
+    user = user_named(store, site_secret, username)
     group = store.get(Group, group_id(user.group if user else FIRST_GROUP))
-    return _Account(user.id if user else claim_id, user, group)
+    return _Account(user.id if user else username_claim_id(site_secret, username), user, group)
 
 
 def _proven(store: Store, found: _Account, password: str, now: datetime) -> User:

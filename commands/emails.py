@@ -10,7 +10,9 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
-from domain.emails import EmailTokenInvalid
+from commands.claims import hold
+from domain.claims import Claim, personal_claim_id
+from domain.emails import EmailTaken, EmailTokenInvalid, email_key
 from domain.users import User
 from runtime.credentials import email_token_user, new_email_token, use_email_token
 from runtime.http.body import CommandRoute
@@ -18,7 +20,7 @@ from runtime.http.deps import AnonymousStore, Clock
 from runtime.http.types import Command
 from runtime.mail import post
 from runtime.settings import Settings
-from runtime.store import Receipt
+from runtime.store import Receipt, Store
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=CommandRoute)
 
@@ -55,3 +57,9 @@ def mail_confirmation(
     link = f"{settings.server.base_url}/#verify-email={token}"
     text = f"Welcome, {username}.\n\nConfirm your address within a day:\n\n{link}\n"
     post(cursor, settings, to=email, subject="Confirm your address", text=text)
+
+
+def held_email(store: Store, site_secret: bytes, email: str, user_id: UUID) -> list[Claim]:
+    """The address, held by this user; raises `EmailTaken`."""
+    address = personal_claim_id(site_secret, "email", email_key(email))
+    return hold(store, address, "email", user_id, EmailTaken("this address has an account"))

@@ -20,7 +20,7 @@ from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Clock, StoreDep
 from runtime.http.types import Command
 from runtime.login_defence import forgive_account
-from runtime.passwords import hash_password, verify_password
+from runtime.passwords import hash_password, turn, verify_password
 from runtime.store import Receipt, Store
 from runtime.tokens import end_sessions
 
@@ -41,8 +41,7 @@ def change_password(command: ChangePassword, caller: AccountOwner, store: StoreD
     """Replace the caller's password and end all other sessions."""
     user = store.get(User, caller.user_id)
     must_know_password(store, user.id, command.current, now)
-    check_password(command.new, user.username, user.email)
-    hashed = hash_password(command.new)
+    hashed = new_hash(command.new, user.username, user.email)
     user.change_password()
 
     def keep(cursor: Cursor[Any]) -> None:
@@ -52,6 +51,13 @@ def change_password(command: ChangePassword, caller: AccountOwner, store: StoreD
 
     others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
     return store.save(user, *others, beside=keep)
+
+
+def new_hash(password: str, username: str, email: str) -> str:
+    """What to store of a new password of that account; raises `WeakPassword`, `Busy`."""
+    with turn():
+        check_password(password, username, email)
+    return hash_password(password)
 
 
 def must_know_password(store: Store, user_id: UUID, password: str, now: datetime) -> None:

@@ -10,20 +10,17 @@ from uuid import UUID
 from fastapi import APIRouter
 from psycopg import Cursor
 
-from commands.emails import mail_confirmation
-from domain.claims import Claim, personal_claim_id
-from domain.emails import EmailTaken, check_email, email_key
-from domain.errors import Conflict
+from commands.emails import held_email, mail_confirmation
+from commands.passwords import new_hash
+from commands.usernames import held_name, may_be_taken
+from domain.emails import check_email
 from domain.groups import Group, UnknownGroup, group_id
-from domain.passwords import check_password
 from domain.registration import must_be_open
-from domain.usernames import UsernameTaken, check_username, username_key
 from domain.users import FIRST_GROUP, WAITING_GROUP, User
 from runtime.credentials import set_password_hash
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AnonymousStore, Clock, SecretsDep, SettingsDep
 from runtime.http.types import Command
-from runtime.passwords import hash_password
 from runtime.store import NOBODY, Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=CommandRoute)
@@ -79,17 +76,17 @@ def create_user(
     """A new account; `beside` gets its id within the same transaction.
 
     Without another actor the newcomer is the one, and may not take a reserved name: those are given by the site's own.
-    Raises `BadUsername`, `ReservedUsername`, `BadEmail`, `WeakPassword`, `UnknownGroup`, `UsernameTaken`, `EmailTaken`.
+    Raises `BadUsername`, `ReservedUsername`, `UsernameBanned`, `BadEmail`, `WeakPassword`, `UnknownGroup`,
+    `UsernameTaken`, `EmailTaken`.
     """
     newcomer = store.metadata.actor_id == NOBODY
-    check_username(username, reserved=not newcomer)
+    may_be_taken(store, username, by_the_site=not newcomer)
     check_email(email)
-    check_password(password, username, email)
     if store.find(Group, group_id(group)) is None:
         raise UnknownGroup("there is no such group")
     user = User.register(new_id(), username, email, group)
-    claims = _claims(store, site_secret, user)
-    hashed = hash_password(password)
+    claims = [*held_name(store, site_secret, username, user.id), *held_email(store, site_secret, email, user.id)]
+    hashed = new_hash(password, username, email)
 
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
@@ -99,23 +96,3 @@ def create_user(
     if newcomer:
         store = store.acting_as(user.id)
     return store.save(user, *claims, answer=Registered, beside=keep, username=username, group=group)
-
-
-def _claims(store: Store, site_secret: bytes, user: User) -> list[Claim]:
-    """The name and the address, held by this user; raises `UsernameTaken` or `EmailTaken`."""
-    name = personal_claim_id(site_secret, "username", username_key(user.username))
-    address = personal_claim_id(site_secret, "email", email_key(user.email))
-    return [
-        _hold(store, name, "username", user.id, UsernameTaken("this name is taken")),
-        _hold(store, address, "email", user.id, EmailTaken("this address has an account")),
-    ]
-
-
-def _hold(store: Store, claim_id: UUID, kind: str, holder_id: UUID, taken: Conflict) -> Claim:
-    claim = store.find(Claim, claim_id)
-    if claim is None:
-        return Claim.make(claim_id, kind, holder_id)
-    if claim.holder_id is not None:
-        raise taken
-    claim.retake(holder_id)
-    return claim

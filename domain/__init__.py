@@ -27,6 +27,7 @@ from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
+from domain.usernames import BannedNames
 from domain.users import User
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
@@ -34,6 +35,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     AnnounceRules,
     ApiKey,
     Ban,
+    BannedNames,
     BonusRule,
     Case,
     Category,

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     USERS_ERASE = "users.erase"  # propose that somebody is forgotten
     USERS_ERASE_APPROVE = "users.erase_approve"  # approve what somebody else proposed
     USERS_PROMOTE = "users.promote"
+    USERNAMES_MANAGE = "usernames.manage"  # rename others, ban names
     BONUS_GRANT = "bonus.grant"
     AUDIT_READ = "audit.read"
     GROUPS_MANAGE = "groups.manage"

@@ -45,6 +45,13 @@ class User(Aggregate):
     class EmailVerified(Aggregate.Event):
         TOPIC = "user.email_verified"
 
+    class Renamed(Aggregate.Event):
+        """The staff gave the user another name; the former one stays taken."""
+
+        TOPIC = "user.renamed"
+        username: Personal
+        reason: str
+
     class GroupChanged(Aggregate.Event):
         TOPIC = "user.group_changed"
         group: str
@@ -133,6 +140,12 @@ class User(Aggregate):
         if self.group == WAITING_GROUP:
             self._group_changed(FIRST_GROUP, "e-mail address confirmed")
 
+    def rename(self, username: str, reason: str) -> None:
+        """The caller has checked the name and holds it for this user. Raises `AccountErased`."""
+        self.must_not_be_erased()
+        if username != self.username:
+            self._renamed(username, reason)
+
     def change_group(self, group: str, reason: str) -> None:
         if group != self.group:
             self._group_changed(group, reason)
@@ -209,6 +222,10 @@ class User(Aggregate):
     @event(EmailVerified)
     def _email_verified(self) -> None:
         self.email_verified = True
+
+    @event(Renamed)
+    def _renamed(self, username: str, reason: str) -> None:
+        self.username = username
 
     @event(GroupChanged)
     def _group_changed(self, group: str, reason: str) -> None:

@@ -21,12 +21,14 @@ from projections.requests import requests
 from projections.search import search
 from projections.site_promotions import site_promotions
 from projections.torrents import torrents
+from projections.usernames import usernames
 from projections.users import users
 from runtime.projection import Projection
 
 ALL: tuple[Projection, ...] = (
     users,
     privacy,
+    usernames,
     groups,
     bans,
     api_keys,

@@ -9,7 +9,7 @@ from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
 
-users = Projection("users", "account", stream="user_id")
+users = Projection("users", "account", "former_username", stream="user_id")
 
 
 @users.on(User.Registered)
@@ -35,6 +35,20 @@ def email_verified(fact: Fact[User.EmailVerified], db: Writer) -> None:
     db.update(
         "UPDATE account SET email_verified = true, version = %s, changed_pos = %s WHERE user_id = %s",
         (fact.version, fact.position, fact.stream_id),
+    )
+
+
+@users.on(User.Renamed)
+def renamed(fact: Fact[User.Renamed], db: Writer) -> None:
+    """The former name is remembered with who took it away."""
+    db.execute(
+        "INSERT INTO former_username (user_id, version, username, until, renamed_by, reason)"
+        " SELECT user_id, %s, username, %s, %s, %s FROM account WHERE user_id = %s",
+        (fact.version, fact.at, fact.actor_id, fact.event.reason, fact.stream_id),
+    )
+    db.update(
+        "UPDATE account SET username = %s, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.username, fact.version, fact.position, fact.stream_id),
     )
 
 
@@ -71,10 +85,12 @@ def erased(fact: Fact[User.Erased], db: Writer) -> None:
         "UPDATE account SET username = %s, email = %s, version = %s, changed_pos = %s WHERE user_id = %s",
         (ERASED, ERASED, fact.version, fact.position, fact.stream_id),
     )
+    db.execute("UPDATE former_username SET username = %s WHERE user_id = %s", (ERASED, fact.stream_id))
 
 
 @users.on(Erasure.Completed)
 def erasure_completed(fact: Fact[Erasure.Completed], db: Writer) -> None:
+    db.execute("UPDATE former_username SET username = %s WHERE user_id = %s", (ERASED, fact.event.user_id))
     db.execute("UPDATE account SET username = %s, email = %s WHERE user_id = %s", (ERASED, ERASED, fact.event.user_id))
 
 

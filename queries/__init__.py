@@ -32,6 +32,7 @@ from queries.tracker import router as tracker
 from queries.unregistered_hashes import router as unregistered_hashes
 from queries.user_history import router as user_history
 from queries.user_stats import router as user_stats
+from queries.usernames import router as usernames
 from queries.users import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     login_defence,
     users,
     erasures,
+    usernames,
     bans,
     user_stats,
     user_history,

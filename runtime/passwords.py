@@ -37,13 +37,13 @@ _stoves = threading.BoundedSemaphore(AT_ONCE)
 
 def hash_password(password: str) -> str:
     """The text to store; raises `Busy`."""
-    with _turn():
+    with turn():
         return _hasher.hash(password)
 
 
 def verify_password(stored: str | None, password: str) -> bool:
     """Whether the password is right; None (no such account) costs as much as a wrong one. Raises `Busy`."""
-    with _turn():
+    with turn():
         try:
             return _hasher.verify(stored or _DUMMY, password) and stored is not None
         except (VerificationError, InvalidHashError):
@@ -61,7 +61,8 @@ def needs_rehash(stored: str) -> bool:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def turn() -> Iterator[None]:
+    """Within it runs what takes long for its caller; raises `Busy`."""
     if not _seats.acquire(blocking=False):
         raise Busy("too many sign-ins at this moment")
     try:

@@ -34,6 +34,7 @@ from domain.requests import Request
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
+from domain.usernames import BANNED_NAMES, BannedNames
 from domain.users import WAITING_GROUP, User
 from runtime import journal
 from runtime.platform import Platform
@@ -56,6 +57,7 @@ def write_history(platform: Platform) -> None:
         _promotions(platform, user, torrents[n])
         _erasure(platform, user, f"forgotten-{n}")
     _groups(platform)
+    _banned_names(platform)
     _tracker_rules(platform)
     _interventions(platform)
     _segments(platform, users, torrents)
@@ -72,6 +74,7 @@ def _user(platform: Platform, name: str) -> User:
     claim = Claim.make(uuid4(), "username", user.id)
     _save(platform, user, claim, actor=user.id)
     user.verify_email()
+    user.rename(f"{name}-2", "asked for it")
     user.change_group("elite", "promoted")
     user.disable("a break")
     user.enable("back again")
@@ -241,6 +244,16 @@ def _groups(platform: Platform) -> None:
         group.change_download_slots(10 if slug == "elite" else None)
         group.change_download_slots(20)
         _save(platform, group)
+
+
+def _banned_names(platform: Platform) -> None:
+    """The site's list, and one that nothing asks."""
+    for list_id, kept in ((BANNED_NAMES, "*staff*"), (uuid4(), "*bot")):
+        names = BannedNames.open(list_id)
+        for pattern in (kept, f"{kept}gone"):
+            names.ban(pattern, "passes for the site's own")
+        names.allow(f"{kept}gone", "nobody would")
+        _save(platform, names)
 
 
 def _tracker_rules(platform: Platform) -> None:

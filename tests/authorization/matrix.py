@@ -56,6 +56,7 @@ users.see_invites                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.erase                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
 users.erase_approve              -  -  -  -  -  -  -  -  -  -  -  Y  Y
 users.promote                    -  -  -  -  -  -  -  -  -  -  -  Y  Y
+usernames.manage                 -  -  -  -  -  -  -  -  -  -  -  Y  Y
 bonus.grant                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
 audit.read                       -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 groups.manage                    -  -  -  -  -  -  -  -  -  -  -  Y  Y

@@ -26,6 +26,7 @@ AS_NOBODY = {
     "projections dead-letters list", "projections dead-letters show", "projections dead-letters replay",
     "projections dead-letters on-error", "projections dead-letters ignore-type",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",
+    "mail list", "mail show", "mail queue", "mail retry",
     "events tail", "events show", "events stats", "events export", "events verify-export",
 }  # fmt: skip
 

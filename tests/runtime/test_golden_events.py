@@ -29,6 +29,10 @@ MAPPER = EventMapper(EVENTS, ReadableKeyring())
 #: Event types younger than the newest corpus: the next release's corpus has them.
 SINCE = frozenset(
     {
+        "banned_names.allowed",
+        "banned_names.banned",
+        "banned_names.opened",
+        "user.renamed",
         "privacy.chosen",
         "privacy.opened",
         "erasure.begun",

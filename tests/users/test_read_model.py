@@ -96,6 +96,8 @@ def test_a_fact_about_nobody_stops_the_projection(two: Given) -> None:
 
 def test_built_twice_it_is_the_same(two: Given) -> None:
     two.facts(event(User.Disabled, BOB, 2, reason="spam"), event(User.PasskeyReset, ALICE, 2, passkey_no=2))
+    two.facts(event(User.Renamed, BOB, 3, username="robert", reason="asked for it"))
     projected(two.platform, users)
     projected(two.platform, users)
-    assert [(t.table, t.rows, t.differences) for t in verify(two.platform, users)] == [("account", 2, 0)]
+    found = [(t.table, t.rows, t.differences) for t in verify(two.platform, users)]
+    assert found == [("account", 2, 0), ("former_username", 1, 0)]

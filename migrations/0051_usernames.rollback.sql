@@ -1,0 +1,1 @@
+DROP TABLE read.banned_name, read.former_username;
