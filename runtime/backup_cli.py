@@ -23,13 +23,14 @@ from runtime.backup.restore import Chosen, Restored, choose, restore
 from runtime.backup.tables import Part
 from runtime.backup.verify import verify
 from runtime.embedded import Postgres
-from runtime.migrate import migrate
+from runtime.keys_database import has_keys, prepare_databases
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildFailed, rebuild
 from runtime.search import SearchAway, Sender, TaskFailed
 from runtime.secrets import ensure
 from runtime.settings import Settings
+from runtime.supervisor import with_embedded
 
 OpenPlatform = Callable[[Settings], Platform]
 OpenSender = Callable[[ConnectionPool[psycopg.Connection[object]], Settings], Sender | None]
@@ -66,6 +67,7 @@ def backup_commands(
                 _root(settings, root),
                 settings.data_dir,
                 ensure(settings).key_encryption,
+                keys_url=settings.keys.owner_url or settings.keys.database_url,
                 since_last=since_last,
                 progress=tell,
             )
@@ -103,19 +105,21 @@ def backup_commands(
         with _one_line():
             if to_position is not None and when is not None:
                 raise BackupRefused("say --to-position or --to-time, not both")
-            also = _ids(erased_list)
-            place = _root(settings, root)
-            chosen = choose(place, name, to_position, when, with_keys=not without_keys, also_erased=also)
-            _refuse_other_keys(settings, chosen)
+            also, place = _ids(erased_list), _root(settings, root)
             with _target(settings) as target:
+                also += _erased_since(target)
+                chosen = choose(place, name, to_position, when, with_keys=not without_keys, also_erased=also)
+                _refuse_other_keys(settings, chosen)
                 _restore(target, chosen, when)
 
     def _restore(settings: Settings, chosen: Chosen, when: datetime | None) -> None:
         url, names = settings.database.owner_url or settings.database.url, [one.name for one in projections]
+        keys_url = settings.keys.owner_url or settings.keys.database_url
         with _progress() as tell:
-            done = restore(url, chosen, settings.data_dir, names, when=when, progress=tell)
+            survived = keys_url if keys_url and has_keys(keys_url) else ""
+            done = restore(url, chosen, settings.data_dir, names, when=when, keys_url=survived, progress=tell)
         erased.add(chosen.root, chosen.erased)
-        migrate(url)
+        prepare_databases(settings)
         typer.echo(f"{done.events} events up to position {done.position}; the next is after {done.began}")
         if done.erased:
             typer.echo(f"{done.erased} keys of erased persons destroyed again")
@@ -222,10 +226,8 @@ def _target(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     with Postgres(settings.data_dir.resolve()) as postgres:
-        urls = {"url": postgres.url(user="tracker_app"), "owner_url": postgres.url()}
-        database = settings.database.model_copy(update=urls)
         redis = settings.redis.model_copy(update={"url": settings.redis.url or "unix:///nonexistent"})
-        yield settings.model_copy(update={"database": database, "redis": redis})
+        yield with_embedded(settings, postgres).model_copy(update={"redis": redis})
 
 
 @contextmanager
@@ -239,6 +241,15 @@ def _one_line() -> Iterator[None]:
     except OSError as error:
         typer.echo(f"tracker: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(1) from None
+
+
+def _erased_since(settings: Settings) -> list[UUID]:
+    """Whom a database of keys that the disaster has spared knows as erased."""
+    url = settings.keys.owner_url or settings.keys.database_url
+    if not url or not has_keys(url):
+        return []
+    with psycopg.connect(url) as connection:
+        return list(erased.destroyed(connection))
 
 
 def _ids(path: Path | None) -> list[UUID]:

@@ -35,14 +35,15 @@ from runtime.export.selection import BadSelection
 from runtime.journal import BrokenChain
 from runtime.journal_archive import ArchiveRefused
 from runtime.journal_cli import journal_commands
+from runtime.keys_database import KeysElsewhere, prepare_databases
 from runtime.mail_cli import mail_commands
-from runtime.migrate import migrate as apply_migrations
 from runtime.platform import Platform
 from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
 from runtime.secrets import SecretsError
 from runtime.settings import Settings, SettingsError, load
 from runtime.supervisor import up as supervise
+from runtime.supervisor import with_embedded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 users = typer.Typer(no_args_is_help=True, help="Accounts, made on the machine.")
@@ -65,6 +66,7 @@ EXPECTED = (
     EngineError,
     DomainError,
     ForgetfulServer,
+    KeysElsewhere,
     RebuildRunning,
     RebuildFailed,
     ArchiveRefused,
@@ -160,7 +162,7 @@ def _fail(line: str) -> None:
 
 def _prepare(settings: Settings) -> list[str]:
     """Schema and default data up to date; answers what a newcomer should read."""
-    apply_migrations(settings.database.owner_url or settings.database.url)
+    prepare_databases(settings)
     with open_platform(settings) as platform:
         seed(platform.store(SYSTEM, "seed"))
         with platform.pool.connection() as connection:
@@ -172,16 +174,15 @@ def _prepare(settings: Settings) -> list[str]:
 
 def _attached(settings: Settings) -> Settings:
     """Settings with the addresses of the engines of a running `tracker up` where they name no server."""
-    database, redis = settings.database, settings.redis
-    if not database.url:
+    redis = settings.redis
+    if not settings.database.url:
         postgres = Postgres(settings.data_dir.resolve())
         if not postgres.is_ready():
             raise UsageError("no APP__DATABASE__URL is set and no `tracker up` runs with this data directory")
-        urls = {"url": postgres.url(user="tracker_app"), "owner_url": postgres.url()}
-        database = database.model_copy(update=urls)
+        settings = with_embedded(settings, postgres)
     if not redis.url:
         redis = redis.model_copy(update={"url": Valkey(settings.data_dir.resolve()).url()})
-    return settings.model_copy(update={"database": database, "redis": redis})
+    return settings.model_copy(update={"redis": redis})
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from yoyo import get_backend, read_migrations
 from yoyo.migrations import MigrationList
 
 
-def migrate(owner_url: str) -> int:
-    """Apply what is missing, in order; returns how many migrations were applied."""
+def migrate(owner_url: str, folder: str = "") -> int:
+    """Apply what is missing, in order; returns how many migrations were applied. `folder` is `keys` for the database
+    that has the keys of persons only."""
     with get_backend(_yoyo_url(owner_url)) as backend:
         with backend.lock():
-            todo = backend.to_apply(_migrations())
+            todo = backend.to_apply(_migrations(folder))
             backend.apply_migrations(todo)
         return len(todo)
 
@@ -27,9 +28,11 @@ def rollback(owner_url: str, count: int) -> int:
         return len(todo)
 
 
-def _migrations() -> MigrationList:
+def _migrations(folder: str = "") -> MigrationList:
     """The SQL files; yoyo would take the package's own `__init__.py` for one more."""
-    return read_migrations(str(files("migrations"))).filter(lambda migration: migration.id != "__init__")
+    return read_migrations(str(files("migrations").joinpath(folder))).filter(
+        lambda migration: migration.id != "__init__"
+    )
 
 
 def _yoyo_url(url: str) -> str:

@@ -18,6 +18,7 @@ from domain.base import Aggregate
 from runtime.db import open_pool, refuse_forgetful
 from runtime.follow import Engine
 from runtime.keyring import Sealer, StoredKeyring
+from runtime.keys_database import refuse_elsewhere
 from runtime.projection import Follower
 from runtime.queue import Waker, open_broker
 from runtime.recorder import Metadata
@@ -30,6 +31,8 @@ APP_ROLE = "tracker_app"
 PROJECTOR_ROLE = "tracker_projector"
 #: A projector process runs a few followers at once, and a rebuild beside them.
 PROJECTOR_CONNECTIONS = 8
+#: Keys are cached, and most requests need none.
+KEYS_CONNECTIONS = 4
 
 
 class Platform:
@@ -47,14 +50,24 @@ class Platform:
         self.settings = settings
         self.followers = tuple(followers)
         self.secrets = secrets or ensure(settings)
-        self._open = ExitStack()
+        with ExitStack() as self._open:  # what opened is closed again when the rest does not
+            self._connect(kinds)
+            self._open = self._open.pop_all()
+
+    def _connect(self, kinds: Iterable[type[Aggregate.Event]]) -> None:
+        settings = self.settings
         self.pool = self._pool(settings.database.url, APP_ROLE, settings.database.max_connections)
         if settings.production:
             refuse_forgetful(self.pool)
         self.projector_pool = self._pool(
             projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS, derived=True
         )
-        self.keyring = StoredKeyring(self.pool, self.secrets.key_encryption)
+        keys_url = settings.keys.database_url
+        refuse_elsewhere(self.pool, here=not keys_url)
+        self.keys_pool = self._pool(keys_url, APP_ROLE, KEYS_CONNECTIONS) if keys_url else self.pool
+        if settings.production:
+            refuse_forgetful(self.keys_pool)
+        self.keyring = StoredKeyring(self.keys_pool, self.secrets.key_encryption)
         self.history = History(self.pool, kinds, self.keyring)
         self.broker = open_broker(settings.redis.url)
         self.waker = Waker(self.broker, self.topics)

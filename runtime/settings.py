@@ -91,6 +91,13 @@ class Database(Section):
     max_connections: Positive = 20
 
 
+class Keys(Section):
+    """Where the data keys of persons are; URLs as those of `Database`. Keep its backups for a short time only."""
+
+    database_url: DatabaseUrl = ""  # "" = embedded, or the site's own database where `database.url` is set
+    owner_url: DatabaseUrl = ""  # "" = database_url
+
+
 class Redis(Section):
     url: RedisUrl = ""  # "" = embedded Valkey
 
@@ -179,6 +186,7 @@ class Settings(Section):
     data_dir: Path = Path("var")
     server: Server = Server()
     database: Database = Database()
+    keys: Keys = Keys()
     redis: Redis = Redis()
     search: Search = Search()
     auth: Auth = Auth()
@@ -245,9 +253,11 @@ def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
     for path, url in (("database.url", settings.database.url), ("redis.url", settings.redis.url)):
         if not url:
             yield path, "must be set in production: the embedded engines are for one machine's trial"
+    if not settings.keys.database_url:
+        yield "keys.database_url", "must be set in production: a restored site must not bring back who was erased"
     yield from _unsafe_mail(settings.mail)
-    for path, url in (("database.url", settings.database.url), ("database.owner_url", settings.database.owner_url)):
-        if _loses_commits(url):
+    for path in ("database.url", "database.owner_url", "keys.database_url", "keys.owner_url"):
+        if _loses_commits(str(dict(_leaves(settings))[path])):
             yield path, "turns off fsync or synchronous_commit"
     if settings.edge.allow_private_addresses:
         yield "edge.allow_private_addresses", "must be false in production"

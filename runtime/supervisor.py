@@ -24,6 +24,7 @@ from prometheus_client import multiprocess
 
 from runtime.children import end, spawn
 from runtime.embedded import EngineError, Postgres, Valkey
+from runtime.keys_database import KEYS_DATABASE
 from runtime.masking import escape_controls, mask_text
 from runtime.secrets import SecretsError, ensure
 from runtime.settings import PREFIX, Settings, SettingsError, http_url
@@ -339,12 +340,22 @@ def _with_engines(settings: Settings, postgres: Postgres | None, valkey: Valkey 
     """Settings with every URL filled in."""
     database, redis = settings.database, settings.redis
     if postgres is not None:
-        urls = {"url": postgres.url(user="tracker_app"), "owner_url": postgres.url()}
-        database = database.model_copy(update=urls)
+        settings = with_embedded(settings, postgres)
+        database = settings.database
     if valkey is not None:
         redis = redis.model_copy(update={"url": valkey.url()})
     database = database.model_copy(update={"owner_url": database.owner_url or database.url})
     return settings.model_copy(update={"database": database, "redis": redis})
+
+
+def with_embedded(settings: Settings, postgres: Postgres) -> Settings:
+    """Settings that name the databases of an embedded server: the site's, and that of the keys unless they name one."""
+    urls = {"url": postgres.url(user="tracker_app"), "owner_url": postgres.url()}
+    keys = settings.keys
+    if not keys.database_url:
+        own = {"database_url": postgres.url(KEYS_DATABASE, "tracker_app"), "owner_url": postgres.url(KEYS_DATABASE)}
+        keys = keys.model_copy(update=own)
+    return settings.model_copy(update={"database": settings.database.model_copy(update=urls), "keys": keys})
 
 
 def _make_directories(data_dir: Path) -> None:

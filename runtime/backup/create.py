@@ -8,7 +8,7 @@ import hmac
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,25 +37,37 @@ def create(
     data_dir: Path,
     key_encryption: bytes,
     *,
+    keys_url: str = "",
     since_last: bool = False,
     progress: Progress = lambda table, rows: None,
 ) -> Manifest:
     """Makes a backup below `root`: a full one, or what is new since the last one. Raises `BackupRefused`.
 
+    `keys_url` is of the database that has the keys of persons, where that is not the site's.
+
     What is not finished is not there: the folder gets its name when everything in it is durable.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(root), _snapshot(owner_url) as (connection, position):
+    with ExitStack() as stack:
+        stack.enter_context(_alone(root))
+        connection, position = stack.enter_context(_snapshot(owner_url))
+        # After the facts: whoever is in them had a key before.
+        keys = connection
+        if keys_url:
+            keys = stack.enter_context(_reading(keys_url))
+            _begin(keys)
         past = _past(connection, root, fingerprint(key_encryption)) if since_last else []
         now = datetime.now(UTC)
         name = now.strftime("%Y%m%dT%H%M%S.%fZ") + ("-increment" if past else "-full")
         draft = root / f".{name}"
         draft.mkdir(mode=0o700)
         try:
-            made = _Draft(connection, draft, past, progress).write(name, now, position, fingerprint(key_encryption))
+            made = _Draft(connection, keys, draft, past, progress).write(
+                name, now, position, fingerprint(key_encryption)
+            )
             made = _with_files(made, draft, data_dir / "archive", past)
             manifest.write(draft, made)
-            erased.add(root, erased.destroyed(connection))
+            erased.add(root, erased.destroyed(keys))
             draft.rename(root / name)
             _sync(root)
         except BaseException:
@@ -80,8 +92,16 @@ def chain_of(root: Path, last: Manifest) -> list[Manifest]:
 class _Draft:
     """The tables of one backup, on their way into its folder."""
 
-    def __init__(self, connection: Connection[Any], folder: Path, past: list[Manifest], progress: Progress) -> None:
+    def __init__(
+        self,
+        connection: Connection[Any],
+        keys: Connection[Any],
+        folder: Path,
+        past: list[Manifest],
+        progress: Progress,
+    ) -> None:
         self.connection = connection
+        self.keys = keys
         self.folder = folder
         self.past = past
         self.progress = progress
@@ -105,7 +125,7 @@ class _Draft:
             edges=[EdgeHead(one.edge_id, one.seq, one.sha256.hex()) for one in heads(self.connection)],
             days=[day for day in days or () if day],
             archived=_archived(self.connection),
-            erased=sorted(map(str, erased.destroyed(self.connection))),
+            erased=sorted(map(str, erased.destroyed(self.keys))),
             key_fingerprint=key_fingerprint,
             tables=written,
             files=[],
@@ -130,7 +150,7 @@ class _Draft:
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{table.name}.copy.zst"
         new = self._new(table, previous) if previous and table.mode is Mode.GROWS else sql.SQL("true")
-        with self.connection.cursor() as cursor:
+        with (self.keys if table.name == SUBJECTS else self.connection).cursor() as cursor:
             rows = copying.written(cursor, table, path, new, chain)
         before = previous.rows(table.name) if previous and table.mode is Mode.GROWS else None
         total = rows.count + (before.total if before else 0)
@@ -179,20 +199,31 @@ def _snapshot(owner_url: str) -> Iterator[tuple[Connection[Any], int]]:
     SHARE mode waits until nobody has drawn a position and not committed, and lets nobody draw one before the other
     connection has its snapshot.
     """
-    with psycopg.connect(owner_url) as reading, psycopg.connect(owner_url) as locking:
-        reading.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        reading.read_only = True
+    with _reading(owner_url) as reading, psycopg.connect(owner_url) as locking:
         locking.execute("SELECT set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
         locking.commit()
         _lock(locking)
         drawn = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM es.position"
         row = locking.execute(drawn).fetchone()
-        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            reading.execute("SELECT set_config(%s, '0', false)", (setting,))
-        reading.execute("SET TIME ZONE 'UTC'")
+        _begin(reading)
         locking.rollback()
         assert row is not None
         yield reading, int(row[0])
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[Connection[Any]]:
+    """A connection whose first statement takes the snapshot that all later ones see."""
+    with psycopg.connect(url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        yield connection
+
+
+def _begin(connection: Connection[Any]) -> None:
+    for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute("SELECT set_config(%s, '0', false)", (setting,))
+    connection.execute("SET TIME ZONE 'UTC'")
 
 
 def _lock(connection: Connection[Any]) -> None:

@@ -25,6 +25,7 @@ from runtime.backup import copying, erased, manifest
 from runtime.backup.create import chain_of
 from runtime.backup.manifest import BackupRefused, Manifest, Rows
 from runtime.backup.tables import DEAD_LETTERS, SUBJECTS, Mode, Part, Table, migrations, tables
+from runtime.keys_database import merge
 
 #: New positions begin this far behind every position that the lost site may have handed out, so that a position names
 #: one history: a token, an index or a follower of the lost one is told apart, whatever it stands at.
@@ -102,11 +103,13 @@ def restore(
     projections: Sequence[str],
     *,
     when: datetime | None = None,
+    keys_url: str = "",
     progress: Progress = lambda table, rows: None,
 ) -> Restored:
     """Fills the empty database and settles it: nothing of the lost site may be taken for a part of this one.
 
-    All or nothing, but for the schema. Raises `BackupRefused`, `BackupBroken`.
+    All or nothing, but for the schema. `keys_url` is of a database of keys that may have outlived the site's: what it
+    knows goes before what a backup says. `keys_database.move_keys` follows. Raises `BackupRefused`, `BackupBroken`.
     """
     _refuse_unempty(owner_url)
     make_schema(owner_url, chosen.last.migrations)
@@ -114,7 +117,7 @@ def restore(
     with psycopg.connect(owner_url) as connection:
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SELECT set_config('statement_timeout', '0', false)")
-        load(connection, chosen, progress)
+        load(connection, chosen, progress, keys_url)
         position = chosen.position if when is None else _position_at(connection, when)
         if position < chosen.last.position:
             _trim(connection, position)
@@ -130,7 +133,12 @@ def restore(
     return Restored(row[1], began, row[0], gone, rebuild=not came_along)
 
 
-def load(connection: Connection[Any], chosen: Chosen, progress: Progress = lambda table, rows: None) -> None:
+def load(
+    connection: Connection[Any],
+    chosen: Chosen,
+    progress: Progress = lambda table, rows: None,
+    keys_url: str = "",
+) -> None:
     """Fills empty tables up to the end of the chosen backups, in the caller's transaction."""
     connection.execute("ALTER TABLE journal.segment DISABLE TRIGGER extend_chain")
     _make_partitions(connection, chosen.chain)
@@ -139,6 +147,7 @@ def load(connection: Connection[Any], chosen: Chosen, progress: Progress = lambd
             _fill(connection, table, chosen.root / source.name / rows.file.path, rows)
             progress(table.name, rows.rows)
         if table.name == SUBJECTS:
+            _survivors(connection, keys_url)
             _subjects(connection, chosen)
         _continue_numbers(connection, table)
     _drop_archived(connection)
@@ -226,6 +235,13 @@ def _fill(connection: Connection[Any], table: Table, path: Path, rows: Rows) -> 
         copying.loaded(cursor, written, path, sql.Identifier("arriving"))
         cursor.execute("INSERT INTO es.blob SELECT * FROM arriving ON CONFLICT DO NOTHING")
         cursor.execute("DROP TABLE arriving")
+
+
+def _survivors(connection: Connection[Any], keys_url: str) -> None:
+    """Keys that the disaster has spared, and those that were destroyed since the backup."""
+    if keys_url:
+        with psycopg.connect(keys_url) as keys:
+            merge(keys, connection)
 
 
 def _subjects(connection: Connection[Any], chosen: Chosen) -> None:

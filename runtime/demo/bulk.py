@@ -17,7 +17,7 @@ from psycopg import Connection, Rollback
 from psycopg_pool import ConnectionPool
 
 from domain import EVENTS
-from runtime.keyring import StoredKeyring
+from runtime.keyring import Keyring
 from runtime.recorder import FloorRecorder, Metadata, StreamConflict, VersionedEvent
 from runtime.store import History
 
@@ -180,10 +180,9 @@ class BulkHistory(History):
 
     bulk: BulkRecorder
 
-    def __init__(self, connection: Connection[Any], key_encryption: bytes) -> None:
+    def __init__(self, connection: Connection[Any], keyring: Keyring) -> None:
         self._connection = connection
         pool = cast(Pool, _Lent(connection, lambda: self.bulk.send()))
-        keyring = StoredKeyring(cast(Pool, _Lent(connection, lambda: self.bulk._begin())), key_encryption)
         super().__init__(pool, EVENTS, keyring)
         # Streams are in memory, and folding a short one is faster than copying what was folded before.
         self.repository.cache = self.repository.snapshot_store = None

@@ -96,7 +96,7 @@ def generate(
     began = time.perf_counter()
     ids, books, plans = SeededIds(f"{scope.seed} ids", scope.start_us), Books(), registrations(scope)
     with platform.pool.connection() as connection, ids_from(ids), closing(Newcomers(platform, plans, password)) as some:
-        history = BulkHistory(connection, platform.secrets.key_encryption)
+        history = BulkHistory(connection, platform.keyring)
         try:
             site = Site(history, ids, books, platform.wake)
             segments = Segments(edge_id, lambda at_us: site.store(SYSTEM, "edge", at_us=at_us))

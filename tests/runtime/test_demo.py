@@ -238,7 +238,7 @@ def test_a_site_of_nothing_is_refused(platform: Platform, change: dict[str, Any]
 def test_a_batch_that_somebody_was_faster_than_is_not_there_at_all(platform: Platform) -> None:
     mine, contested = new_id(), new_id()
     with platform.pool.connection() as connection:
-        history = BulkHistory(connection, SECRETS.key_encryption)
+        history = BulkHistory(connection, platform.keyring)
         for stream_id in (mine, contested):
             _store(history).save(Claim.make(stream_id, "word", UUID(int=1)))
         platform.store(SYSTEM).save(Claim.make(contested, "word", UUID(int=2)))
@@ -252,7 +252,7 @@ def test_a_batch_that_somebody_was_faster_than_is_not_there_at_all(platform: Pla
 def test_a_batch_is_seen_by_its_own_commands_at_once_and_by_others_when_it_is_committed(platform: Platform) -> None:
     claim_id = new_id()
     with platform.pool.connection() as connection:
-        history = BulkHistory(connection, SECRETS.key_encryption)
+        history = BulkHistory(connection, platform.keyring)
         _store(history).save(Claim.make(claim_id, "word", UUID(int=1)))
         claim = _store(history).get(Claim, claim_id)
         assert (claim.holder_id, claim.created_on) == (UUID(int=1), END)

@@ -13,6 +13,7 @@ SECRET = "s3cr3t-value-that-must-never-be-shown"
 PRODUCTION = {
     "APP__TELEMETRY__ENVIRONMENT": "production",
     "APP__DATABASE__URL": "postgresql://app:pw@db/tracker",
+    "APP__KEYS__DATABASE_URL": "postgresql://app:pw@keys/tracker_keys",
     "APP__REDIS__URL": "redis://cache:6379",
     "APP__AUTH__JWT_SECRET": "j" * 32,
     "APP__SECURITY__SITE_SECRET": "s" * 32,
