@@ -20,6 +20,7 @@ from commands.privacy import router as privacy
 from commands.projections import router as projections
 from commands.registration import router as registration
 from commands.requests import router as requests
+from commands.rights import router as rights
 from commands.second_factor import router as second_factor
 from commands.sessions import router as sessions
 from commands.site_promotions import router as site_promotions
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     users,
     erasures,
     bans,
+    rights,
     groups,
     torrents,
     freeleech_tokens,

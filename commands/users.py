@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from psycopg import Cursor
 
 from commands.api_keys import revoked_keys
+from commands.rights import permissions_of
 from domain.announce_keys import announce_key
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.api_keys import ApiKey
@@ -126,9 +127,8 @@ def hold_to_ratio(store: Store, user_id: UUID, uploaded: int, downloaded: int, n
     """Suspend the user's right to download or give it back, as the ratio rule has it for these credited bytes; nothing
     happens to one whom it leaves as it is."""
     rules, user = store.find(AnnounceRules, ANNOUNCE_RULES), store.get(User, user_id)
-    group = store.get(Group, group_id(user.group))
     ratio = NO_RATIO_RULE if rules is None else rules.ratio
-    user.hold_to_ratio(ratio, group.permissions, uploaded, downloaded, now=now)
+    user.hold_to_ratio(ratio, permissions_of(store, user, now), uploaded, downloaded, now=now)
     if user.pending_events:
         store.save(user)
 

@@ -24,6 +24,7 @@ from domain.peers import EdgeJournal
 from domain.privacy import Privacy
 from domain.projections import Intervention
 from domain.requests import Request
+from domain.rights import Rights
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
@@ -51,6 +52,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Privacy,
     Intervention,
     Request,
+    Rights,
     Session,
     SitePromotion,
     Torrent,

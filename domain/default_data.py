@@ -72,6 +72,9 @@ GROUPS: tuple[tuple[str, str, int, frozenset[P]], ...] = (
     ("sysop", "Sysop", 1000, frozenset(P) - PERKS),
 )
 
+#: Those that are given beside another; as the only group they stand where their level says.
+SECONDARY_GROUPS = frozenset({"designer"})
+
 #: slug, name, names of subcategories by slug. The schema document names 14 of its 20; the six of games, software and
 #: books are ours.
 CATEGORIES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
@@ -147,7 +150,9 @@ BONUS_RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 def default_data() -> Iterator[Aggregate]:
     """New aggregates for every row above, in an order in which parents come first."""
     for slug, name, level, permissions in GROUPS:
-        yield Group.found(slug, name, level, permissions)
+        group = Group.found(slug, name, level, permissions)
+        group.redesignate(slug in SECONDARY_GROUPS)
+        yield group
     for rank, (slug, name, children) in enumerate(CATEGORIES):
         yield Category.define(slug, name, None, rank)
         for child_rank, (child_slug, child_name) in enumerate(children):

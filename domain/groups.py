@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from uuid import UUID
 
 from domain.base import Aggregate, Created, event, natural_id
-from domain.errors import Malformed, NotAllowed
+from domain.errors import Conflict, Malformed, NotAllowed
 from domain.permissions import PERKS, Permission
 
 SLOTS_MAX = 100_000
+NAME_MAX = 64
+#: Between the banned and the sysops, who are where they are.
+LEVELS = range(1, 1000)
+MONTHLY_INVITES_MAX = 1000
+
+_SLUG = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
+
+
+class GroupExists(Conflict):
+    """Another group has this slug."""
+
+
+class BadGroup(Malformed):
+    """A slug has 2 to 32 small letters and digits with single underscores between them, a name 1 to 64 visible
+    characters, and a level is 1 to 999."""
 
 
 class UnknownGroup(Malformed):
@@ -17,6 +34,10 @@ class UnknownGroup(Malformed):
 
 class BadSlots(Malformed):
     """Download slots are a number from 0, or none for no limit."""
+
+
+class BadMonthlyInvites(Malformed):
+    """Invites a month are a number from 0."""
 
 
 class PermissionNotHeld(NotAllowed):
@@ -49,11 +70,42 @@ class Group(Aggregate):
         TOPIC = "group.download_slots_changed"
         download_slots: int | None  # null without a limit
 
+    class Renamed(Aggregate.Event):
+        TOPIC = "group.renamed"
+        name: str
+
+    class LevelChanged(Aggregate.Event):
+        """Where on the ladder the group stands from now on."""
+
+        TOPIC = "group.level_changed"
+        level: int
+
+    class Redesignated(Aggregate.Event):
+        """Whether the group is given to members of other groups, beside their own."""
+
+        TOPIC = "group.redesignated"
+        secondary: bool
+
+    class MonthlyInvitesChanged(Aggregate.Event):
+        """How many invites a member gets each month."""
+
+        TOPIC = "group.monthly_invites_changed"
+        monthly_invites: int
+
     @classmethod
     def found(cls, slug: str, name: str, level: int, permissions: frozenset[Permission]) -> Group:
         return cls._create(
             cls.Founded, id=group_id(slug), slug=slug, name=name, level=level, permissions=_sorted(permissions)
         )
+
+    @classmethod
+    def found_by_staff(cls, slug: str, name: str, level: int, permissions: frozenset[Permission]) -> Group:
+        """The same within what staff may choose; raises `BadGroup`."""
+        if not (2 <= len(slug) <= 32 and _SLUG.fullmatch(slug)):
+            raise BadGroup("a slug has 2 to 32 small letters and digits, with single underscores between them")
+        _check_name(name)
+        _check_level(level)
+        return cls.found(slug, name, level, permissions)
 
     def __init__(self, slug: str, name: str, level: int, permissions: list[str]) -> None:
         self.slug = slug
@@ -61,6 +113,32 @@ class Group(Aggregate):
         self.level = level
         self.permissions = frozenset(permissions)
         self.download_slots: int | None = None
+        self.secondary = False
+        self.monthly_invites = 0
+
+    def rename(self, name: str) -> None:
+        """Raises `BadGroup`."""
+        _check_name(name)
+        if name != self.name:
+            self._renamed(name)
+
+    def change_level(self, level: int) -> None:
+        """Raises `BadGroup`."""
+        if level != self.level:
+            _check_level(level)
+            self._level_changed(level)
+
+    def redesignate(self, secondary: bool) -> None:
+        """Whether the group is one that is given beside another."""
+        if secondary != self.secondary:
+            self._redesignated(secondary)
+
+    def change_monthly_invites(self, monthly_invites: int) -> None:
+        """Raises `BadMonthlyInvites`."""
+        if not 0 <= monthly_invites <= MONTHLY_INVITES_MAX:
+            raise BadMonthlyInvites(f"invites a month are 0 to {MONTHLY_INVITES_MAX}")
+        if monthly_invites != self.monthly_invites:
+            self._monthly_invites_changed(monthly_invites)
 
     def change_permissions(self, permissions: frozenset[Permission]) -> None:
         if permissions != self.permissions:
@@ -81,6 +159,22 @@ class Group(Aggregate):
     def _download_slots_changed(self, download_slots: int | None) -> None:
         self.download_slots = download_slots
 
+    @event(Renamed)
+    def _renamed(self, name: str) -> None:
+        self.name = name
+
+    @event(LevelChanged)
+    def _level_changed(self, level: int) -> None:
+        self.level = level
+
+    @event(Redesignated)
+    def _redesignated(self, secondary: bool) -> None:
+        self.secondary = secondary
+
+    @event(MonthlyInvitesChanged)
+    def _monthly_invites_changed(self, monthly_invites: int) -> None:
+        self.monthly_invites = monthly_invites
+
 
 def group_id(slug: str) -> UUID:
     return natural_id("group", slug)
@@ -90,6 +184,17 @@ def must_hold(held: frozenset[str], granted: frozenset[str]) -> None:
     """`held` are the permissions of whoever grants, who needs none of the `PERKS`; raises `PermissionNotHeld`."""
     if not granted - PERKS <= held:
         raise PermissionNotHeld("you can grant only what you may do yourself")
+
+
+def _check_name(name: str) -> None:
+    hidden = any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in name)
+    if not name.strip() or len(name) > NAME_MAX or hidden:
+        raise BadGroup(f"a group's name has 1 to {NAME_MAX} visible characters")
+
+
+def _check_level(level: int) -> None:
+    if level not in LEVELS:
+        raise BadGroup(f"a level is {LEVELS.start} to {LEVELS.stop - 1}")
 
 
 def _sorted(permissions: frozenset[Permission]) -> list[str]:

@@ -209,7 +209,8 @@ class User(Aggregate):
     ) -> None:
         """Suspend the right to download, or give it back, as the rule has it for these credited bytes.
 
-        `permissions` are the group's. Whose downloads are not charged is exempt: that ratio says nothing about them.
+        `permissions` are all that the user has. Whose downloads are not charged is exempt: that ratio says nothing
+        about them.
         """
         free = Permission.FREELEECH in permissions or (self.free_until is not None and now < self.free_until)
         broken = not free and rule.broken(uploaded, downloaded)

@@ -18,6 +18,7 @@ from projections.moderation import moderation
 from projections.peers import peers
 from projections.privacy import privacy
 from projections.requests import requests
+from projections.rights import rights
 from projections.search import search
 from projections.site_promotions import site_promotions
 from projections.torrents import torrents
@@ -30,6 +31,7 @@ ALL: tuple[Projection, ...] = (
     privacy,
     usernames,
     groups,
+    rights,
     bans,
     api_keys,
     erasures,

@@ -15,6 +15,7 @@ from domain.bans import Ban, BanKind
 from domain.client_rules import ClientRule
 from domain.groups import Group
 from domain.permissions import Permission
+from domain.rights import Rights
 from domain.torrents import Torrent, TorrentState
 from domain.users import User
 from runtime.db import Writer
@@ -25,15 +26,25 @@ announce_access = Projection(
     "announce_access",
     "announce_user",
     "announce_group",
+    "announce_membership",
     "announce_torrent",
     "announce_client_rule",
     "announce_rules",
 )
 
-#: What a user `u` of a group `g` may do.
-_ENABLED: LiteralString = "(u.active AND NOT u.account_banned AND g.can_seed)"
-_CAN_LEECH: LiteralString = "(g.can_leech AND NOT u.download_banned AND NOT u.leeching_suspended)"
+#: Whether a group beside the user's own lets it do that.
+_SECONDARY: LiteralString = (
+    "EXISTS (SELECT FROM announce_membership m JOIN announce_group s ON s.slug = m.group_slug"
+    " WHERE m.user_id = u.user_id AND s.{right})"
+)
+#: What a user `u` of a group `g` may do: as `domain.rights.effective` has it.
+_MAY_SEED: LiteralString = "coalesce(u.seed_exception, g.can_seed OR " + _SECONDARY.format(right="can_seed") + ")"
+_MAY_LEECH: LiteralString = "coalesce(u.leech_exception, g.can_leech OR " + _SECONDARY.format(right="can_leech") + ")"
+_ENABLED: LiteralString = f"(u.active AND NOT u.account_banned AND {_MAY_SEED})"
+_CAN_LEECH: LiteralString = f"({_MAY_LEECH} AND NOT u.download_banned AND NOT u.leeching_suspended)"
 _RIGHTS: LiteralString = f"enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, download_slots = g.download_slots"
+#: What the edge has to know of a user's own rights, and where that is kept.
+_EXCEPTIONS: dict[str, LiteralString] = {Permission.SEED: "seed_exception", Permission.LEECH: "leech_exception"}
 #: What the edge has to know of a ban: other kinds are none of its business.
 _MARKS: dict[str, LiteralString] = {BanKind.ACCOUNT: "account_banned", BanKind.DOWNLOAD: "download_banned"}
 
@@ -110,6 +121,39 @@ def ban_imposed(fact: Fact[Ban.Imposed], db: Writer) -> None:
 @announce_access.on(Ban.Lifted, Ban.Expired)
 def ban_ended(fact: AnyFact, db: Writer) -> None:
     _mark(fact, False, db)
+
+
+@announce_access.on(Rights.PermissionGranted)
+def permission_granted(fact: Fact[Rights.PermissionGranted], db: Writer) -> None:
+    _except(fact, True, db)
+
+
+@announce_access.on(Rights.PermissionDenied)
+def permission_denied(fact: Fact[Rights.PermissionDenied], db: Writer) -> None:
+    _except(fact, False, db)
+
+
+@announce_access.on(Rights.ExceptionWithdrawn, Rights.ExceptionExpired)
+def exception_ended(fact: AnyFact, db: Writer) -> None:
+    _except(fact, None, db)
+
+
+@announce_access.on(Rights.SecondaryGroupGiven)
+def secondary_group_given(fact: Fact[Rights.SecondaryGroupGiven], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO announce_membership (user_id, group_slug) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (fact.event.user_id, fact.event.group),
+    )
+    _apply_rights(fact.event.user_id, fact.position, db)
+
+
+@announce_access.on(Rights.SecondaryGroupTaken, Rights.SecondaryGroupExpired)
+def secondary_group_ended(fact: AnyFact, db: Writer) -> None:
+    db.update(
+        "DELETE FROM announce_membership WHERE user_id = %s AND group_slug = %s",
+        (fact.event.user_id, fact.event.group),
+    )
+    _apply_rights(fact.event.user_id, fact.position, db)
 
 
 @announce_access.on(User.PasskeyReset)
@@ -215,11 +259,22 @@ def _apply_group_rights(fact: AnyFact, db: Writer) -> None:
     """Members whose rights stay as they were stay untouched: the edge reads every changed row."""
     db.execute(
         f"UPDATE announce_user u SET {_RIGHTS}, changed_pos = %s"
-        " FROM announce_group g WHERE g.group_id = %s AND g.slug = u.group_slug"
+        " FROM announce_group g WHERE g.slug = u.group_slug AND (g.group_id = %s OR u.user_id IN"
+        "  (SELECT m.user_id FROM announce_membership m JOIN announce_group s ON s.slug = m.group_slug"
+        "   WHERE s.group_id = %s))"
         " AND (u.enabled, u.can_leech, u.download_slots)"
         f" IS DISTINCT FROM ({_ENABLED}, {_CAN_LEECH}, g.download_slots)",
-        (fact.position, fact.stream_id),
+        (fact.position, fact.stream_id, fact.stream_id),
     )
+
+
+def _except(fact: AnyFact, granted: bool | None, db: Writer) -> None:
+    """The groups decide again where `granted` is None."""
+    if fact.event.permission not in _EXCEPTIONS:
+        return
+    exception = _EXCEPTIONS[fact.event.permission]
+    db.update(f"UPDATE announce_user SET {exception} = %s WHERE user_id = %s", (granted, fact.event.user_id))
+    _apply_rights(fact.event.user_id, fact.position, db)
 
 
 def _suspend(fact: AnyFact, suspended: bool, db: Writer) -> None:

@@ -17,6 +17,7 @@ from domain.claims import Claim
 from domain.erasures import Erasure, ErasureProposal
 from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
+from domain.rights import Rights
 from domain.sessions import Session
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
@@ -48,7 +49,15 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     _begin(fact, Subject(owner, fact.event.owner_id), db)
 
 
-@audit.on(Session.Started, Ban.Imposed, ApiKey.Issued, FreeleechTokens.Opened, Erasure.Begun, ErasureProposal.Made)
+@audit.on(
+    Session.Started,
+    Ban.Imposed,
+    ApiKey.Issued,
+    FreeleechTokens.Opened,
+    Rights.Opened,
+    Erasure.Begun,
+    ErasureProposal.Made,
+)
 def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)

@@ -41,3 +41,35 @@ def download_slots_changed(fact: Fact[Group.DownloadSlotsChanged], db: Writer) -
         "UPDATE user_group SET download_slots = %s, version = %s, changed_pos = %s WHERE group_id = %s",
         (fact.event.download_slots, fact.version, fact.position, fact.stream_id),
     )
+
+
+@groups.on(Group.Renamed)
+def renamed(fact: Fact[Group.Renamed], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET name = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.name, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@groups.on(Group.LevelChanged)
+def level_changed(fact: Fact[Group.LevelChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET level = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.level, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@groups.on(Group.Redesignated)
+def redesignated(fact: Fact[Group.Redesignated], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET secondary = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.secondary, fact.version, fact.position, fact.stream_id),
+    )
+
+
+@groups.on(Group.MonthlyInvitesChanged)
+def monthly_invites_changed(fact: Fact[Group.MonthlyInvitesChanged], db: Writer) -> None:
+    db.update(
+        "UPDATE user_group SET monthly_invites = %s, version = %s, changed_pos = %s WHERE group_id = %s",
+        (fact.event.monthly_invites, fact.version, fact.position, fact.stream_id),
+    )

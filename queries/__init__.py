@@ -23,6 +23,7 @@ from queries.peers import router as peers
 from queries.privacy import router as privacy
 from queries.projections import router as projections
 from queries.requests import router as requests
+from queries.rights import router as rights
 from queries.search import router as search
 from queries.sessions import router as sessions
 from queries.site_promotions import router as site_promotions
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     erasures,
     usernames,
     bans,
+    rights,
     user_stats,
     user_history,
     groups,

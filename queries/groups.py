@@ -1,23 +1,38 @@
-"""Which groups are there, and what may their members do?"""
+"""Which groups are there, what may their members do, and how did that come about?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
 from psycopg.rows import class_row
 from pydantic import BaseModel
 
+from domain.groups import Group, group_id
+from domain.permissions import Permission
+from queries.people import Person, people
+from runtime.facts import AnyFact, FactLog
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Member, ReadDb
+from runtime.http.deps import Caller, Member, PlatformDep, ReadDb, Requires, read_db
 from runtime.http.pages import Page
+from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/groups", tags=["groups"], route_class=StrictRoute)
 
+Manager = Annotated[Caller, Requires(Permission.GROUPS_MANAGE)]
+
+#: For what reads the event store first: nobody waits for one connection while holding another.
+reading = contextmanager(read_db)
+
 
 class GroupItem(BaseModel):
-    """One rung of the ladder; `download_slots` is null without a limit, `version` is for If-Match."""
+    """One rung of the ladder; `download_slots` is null without a limit, `secondary` groups are given beside another,
+    `version` is for If-Match."""
 
     id: UUID
     slug: str
@@ -25,7 +40,32 @@ class GroupItem(BaseModel):
     level: int
     permissions: list[str]
     download_slots: int | None
+    monthly_invites: int
+    secondary: bool
     version: int
+
+
+class GroupStep(BaseModel):
+    """What changed in a group, and what it was from then on."""
+
+    version: int
+    at: datetime
+    by: Person
+    type: str
+    name: str
+    level: int
+    permissions: list[str]
+    added: list[str]
+    removed: list[str]
+    download_slots: int | None
+    monthly_invites: int
+    secondary: bool
+
+
+class GroupHistory(BaseModel):
+    """Oldest first."""
+
+    items: list[GroupStep]
 
 
 @router.get("", dependencies=[fresh("groups")])
@@ -33,7 +73,41 @@ def list_groups(caller: Member, db: ReadDb) -> Page[GroupItem]:
     """Every group, lowest level first."""
     with db.cursor(row_factory=class_row(GroupItem)) as cursor:
         rows = cursor.execute(
-            "SELECT group_id AS id, slug, name, level, permissions, download_slots, version FROM user_group"
-            " ORDER BY level, slug"
+            "SELECT group_id AS id, slug, name, level, permissions, download_slots, monthly_invites, secondary, version"
+            " FROM user_group ORDER BY level, slug"
         ).fetchall()
     return Page(items=rows)
+
+
+@router.get("/{slug}/history", dependencies=[fresh("users")])
+def get_group_history(slug: str, staff: Manager, platform: PlatformDep) -> GroupHistory:
+    """Every change of a group with what it was afterwards, replayed from its history; for who manages groups."""
+    facts = list(FactLog(platform.history).stream(group_id(slug)))
+    if not facts:
+        raise NoSuchThing("no such group")
+    with reading(platform) as db:
+        known = people(db, (fact.actor_id for fact in facts))
+    return GroupHistory(items=list(_steps(facts, known)))
+
+
+def _steps(facts: Sequence[AnyFact], known: Mapping[UUID, Person]) -> Iterator[GroupStep]:
+    group: Group | None = None
+    before: frozenset[str] = frozenset()
+    for fact in facts:
+        group = fact.event.mutate(group)
+        assert group is not None
+        yield GroupStep(
+            version=fact.version,
+            at=fact.at,
+            by=known[fact.actor_id],
+            type=fact.topic,
+            name=group.name,
+            level=group.level,
+            permissions=sorted(group.permissions),
+            added=sorted(group.permissions - before),
+            removed=sorted(before - group.permissions),
+            download_slots=group.download_slots,
+            monthly_invites=group.monthly_invites,
+            secondary=group.secondary,
+        )
+        before = group.permissions

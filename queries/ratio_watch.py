@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -11,6 +11,14 @@ from psycopg.rows import class_row
 
 from domain.announce_rules import RatioRule
 from domain.permissions import Permission
+
+#: Whether the downloads of an account `a` of a group `g` are free by its rights.
+_FREE: LiteralString = """coalesce(
+  (SELECT e.granted FROM read.permission_exception e WHERE e.user_id = a.user_id AND e.permission = %(free)s
+   AND (e.until IS NULL OR e.until > %(now)s)),
+  %(free)s = ANY (g.permissions) OR EXISTS (SELECT FROM read.secondary_membership m
+   JOIN read.user_group s ON s.slug = m.group_slug WHERE m.user_id = a.user_id AND %(free)s = ANY (s.permissions)
+   AND (m.until IS NULL OR m.until > %(now)s)))"""
 
 
 class Watched(NamedTuple):
@@ -36,11 +44,11 @@ def ratio_watched(
             "  WHERE %(percent)s > 0 AND s.downloaded >= %(from)s"
             "  AND s.uploaded::numeric * 100 < s.downloaded::numeric * %(percent)s"
             "  AND u.enabled AND u.can_leech AND a.leeching_suspended IS NULL"
-            "  AND %(free)s <> ALL (g.permissions) AND (a.free_until IS NULL OR a.free_until <= %(now)s)"
+            f"  AND NOT {_FREE} AND (a.free_until IS NULL OR a.free_until <= %(now)s)"
             "  UNION ALL SELECT a.user_id, a.version, coalesce(s.uploaded, 0), coalesce(s.downloaded, 0)"
             "  FROM read.account a JOIN read.user_group g ON g.slug = a.group_slug"
             "  LEFT JOIN read.user_stats s USING (user_id) WHERE a.leeching_suspended IS NOT NULL"
-            "  AND (%(free)s = ANY (g.permissions) OR a.free_until > %(now)s OR coalesce(s.downloaded, 0) < %(from)s"
+            f"  AND ({_FREE} OR a.free_until > %(now)s OR coalesce(s.downloaded, 0) < %(from)s"
             "  OR coalesce(s.uploaded, 0)::numeric * 100 >= coalesce(s.downloaded, 0)::numeric * %(percent)s)"
             ") w WHERE %(after)s::uuid IS NULL OR w.user_id > %(after)s ORDER BY w.user_id LIMIT %(limit)s",
             {

@@ -109,11 +109,11 @@ class FoundUsers(BaseModel):
     engine: Literal["postgresql"] = "postgresql"
 
 
-@router.get("/users/me", dependencies=[fresh("users", "groups", "peers", "bonus")])
+@router.get("/users/me", dependencies=[fresh("users", "groups", "rights", "bans", "peers", "bonus")])
 def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
     """Everything about the caller's own account; an API key is not shown the passkey."""
     row = _own_row(db, caller.user_id)
-    row["permissions"] = [right for right in row["permissions"] if right not in caller.banned_from]
+    row["permissions"] = sorted(caller.permissions)
     key = announce_key(secrets.site, caller.user_id, row.pop("passkey_no"), None)
     ratio = round(row["uploaded"] / row["downloaded"], 3) if row["downloaded"] else None
     if caller.scopes is not None:
@@ -186,11 +186,11 @@ def search_users(
 def _own_row(db: Connection[Any], user_id: UUID) -> dict[str, Any]:
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
-            "SELECT a.user_id AS id, a.username, a.email, a.email_verified, a.group_slug AS group, g.permissions,"
+            "SELECT a.user_id AS id, a.username, a.email, a.email_verified, a.group_slug AS group,"
             " a.state, a.passkey_no, a.two_factor, a.leeching_suspended, a.registered_at, a.version,"
             " coalesce(s.uploaded, 0) AS uploaded,"
             " coalesce(s.downloaded, 0) AS downloaded, coalesce(b.balance, 0) AS bonus_points"
-            " FROM account a JOIN user_group g ON g.slug = a.group_slug LEFT JOIN user_stats s USING (user_id)"
+            " FROM account a LEFT JOIN user_stats s USING (user_id)"
             " LEFT JOIN ledger_balance b USING (user_id) WHERE a.user_id = %s",
             (user_id,),
         ).fetchone()

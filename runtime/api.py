@@ -36,6 +36,7 @@ TAGS = {
     "bans": "What users may not do for a while, and why.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",
+    "rights": "What single users may do and may not beside what their groups say.",
     "groups": "The ladder of groups and what their members may do.",
     "torrents": "Uploads: sharing, finding, downloading, and what staff decide about them.",
     "peers": "Who is in a swarm.",

@@ -17,6 +17,7 @@ import structlog
 from commands.bans import expire_ban
 from commands.erasures import go_on_erasing
 from commands.policies import POLICIES
+from commands.rights import expire_rights
 from commands.users import hold_to_ratio
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.base import SYSTEM
@@ -25,6 +26,7 @@ from projections.search import open_sender
 from queries.bans import due_bans
 from queries.erasures import due_erasures, last_completed
 from queries.ratio_watch import ratio_watched
+from queries.rights import due_rights
 from runtime.api import open_platform
 from runtime.mail_delivery import deliver
 from runtime.platform import Platform
@@ -45,6 +47,10 @@ EXPIRE_BANS_S = 1.0
 EXPIRED_AT_ONCE = 500
 #: Namespace of the commands that record a ban's end: one per ban, however many workers look.
 EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b03")
+#: As with bans.
+EXPIRE_RIGHTS_S = 1.0
+#: Namespace of the commands that record the end of rights: one per user and what ended, however many workers look.
+RIGHTS_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b70")
 #: Ratios change with every announce; who falls below the rule gets away with it for so long.
 WATCH_RATIOS_S = 30.0
 WATCHED_AT_ONCE = 500
@@ -78,7 +84,7 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _jobs(platform: Platform) -> Iterator[None]:
     """What has to happen because time passed."""
-    jobs = (_sending, _expiring, _watching, _erasing, _keeping_snapshots, _mailing, _carrying_out)
+    jobs = (_sending, _expiring, _expiring_rights, _watching, _erasing, _keeping_snapshots, _mailing, _carrying_out)
     with ExitStack() as running:
         for job in jobs:
             running.enter_context(job(platform))
@@ -113,6 +119,20 @@ def expire_bans(platform: Platform, now: datetime) -> None:
 
 def _expiring(platform: Platform) -> AbstractContextManager[None]:
     return every(EXPIRE_BANS_S, "expire_bans", partial(expire_bans, platform))
+
+
+def expire_all_rights(platform: Platform, now: datetime) -> None:
+    """Record of every grant, denial and secondary group whose time is over that it is."""
+    with platform.pool.connection() as connection:
+        due = due_rights(connection, now, EXPIRED_AT_ONCE)
+    for user_id, position in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(RIGHTS_EXPIRY, f"{user_id}:{position}"))
+        with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+            expire_rights(platform.store(SYSTEM, metadata=metadata), user_id, now)
+
+
+def _expiring_rights(platform: Platform) -> AbstractContextManager[None]:
+    return every(EXPIRE_RIGHTS_S, "expire_rights", partial(expire_all_rights, platform))
 
 
 def watch_ratios(platform: Platform, now: datetime) -> None:

@@ -31,6 +31,7 @@ from domain.permissions import Permission
 from domain.privacy import Privacy, PrivacyKey, PrivacySettings
 from domain.projections import Action, Intervention
 from domain.requests import Request
+from domain.rights import Rights
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
@@ -51,6 +52,7 @@ def write_history(platform: Platform) -> None:
         _session(platform, user)
         _privacy(platform, user)
         _bans(platform, user)
+        _rights(platform, user)
         _api_keys(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
         _case(platform, user, torrents[1 - n])
@@ -168,6 +170,25 @@ def _bans(platform: Platform, user: User) -> None:
         _save(platform, ban, claim)
 
 
+def _rights(platform: Platform, user: User) -> None:
+    """One of each is taken back, one expires, one holds."""
+    rights, until = Rights.open(user.id), NOW + timedelta(hours=1)
+    for permission in (Permission.INVITE, Permission.UPLOAD_TRUSTED):
+        rights.grant(permission, "helps newcomers", until, now=NOW)
+    for group in ("designer", "vip"):
+        rights.give_group(group, "drew the logo", until, now=NOW)
+    rights.withdraw(Permission.INVITE, "a mistake", now=NOW)
+    rights.take_group("vip", "a mistake", now=NOW)
+    rights.expire(now=until)
+    rights.grant(Permission.UPLOAD_TRUSTED, "knows the rules", None, now=NOW)
+    rights.deny(Permission.INVITE, "sold one", None, now=NOW)
+    rights.give_group("designer", "draws", None, now=NOW)
+    for _ in range(2):
+        rights.unlock_class("a mistake")
+        rights.lock_class("as agreed")
+    _save(platform, rights)
+
+
 def _api_keys(platform: Platform, user: User) -> None:
     for name in ("seedbox", "phone"):
         key = ApiKey.issue(uuid4(), user.id, name, [Scope.READ])
@@ -243,6 +264,10 @@ def _groups(platform: Platform) -> None:
         group.change_permissions(frozenset(Permission(p) for p in group.permissions) - {Permission.POST})
         group.change_download_slots(10 if slug == "elite" else None)
         group.change_download_slots(20)
+        group.rename(f"{group.name} members")
+        group.change_level(group.level + 1)
+        group.redesignate(True)
+        group.change_monthly_invites(1)
         _save(platform, group)
 
 

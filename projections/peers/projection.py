@@ -21,5 +21,6 @@ peers = Projection(
     "promotion_window",
     "credit_group",
     "credit_member",
+    "credit_membership",
     "deleted_torrent",
 )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
+from typing import LiteralString
 from uuid import UUID
 
 from domain.announces import Announce
@@ -18,6 +19,7 @@ from domain.factors import EVERYBODY, FREE, Factors, Promotions, Window, user_on
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
 from domain.permissions import Permission
+from domain.rights import Rights
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
@@ -28,6 +30,22 @@ from runtime.facts import AnyFact, Fact
 
 #: Every torrent, or every user.
 ALL = UUID(int=0)
+#: What a user's own rights say of its perks, and where that is kept.
+_EXCEPTIONS: dict[str, LiteralString] = {
+    Permission.DOUBLE_UPLOAD: "double_upload",
+    Permission.FREELEECH: "freeleech",
+}
+#: What counts how much for the user, or for each member of the group, whose id comes three times: by the best of the
+#: user's groups, unless its own rights say otherwise (as `domain.rights.effective` has it).
+_PERKS: LiteralString = """
+SELECT m.user_id,
+  CASE WHEN coalesce(m.double_upload, max(g.upload_percent) = 200) THEN 200 ELSE 100 END AS upload_percent,
+  CASE WHEN coalesce(m.freeleech, min(g.download_percent) = 0) THEN 0 ELSE 100 END AS download_percent
+FROM credit_member m LEFT JOIN credit_membership x USING (user_id)
+LEFT JOIN credit_group g ON g.group_id IN (m.group_id, x.group_id)
+WHERE m.user_id = %s OR m.group_id = %s OR m.user_id IN (SELECT user_id FROM credit_membership WHERE group_id = %s)
+GROUP BY m.user_id, m.double_upload, m.freeleech
+"""
 
 
 @peers.on(Torrent.FreeleechGranted)
@@ -77,7 +95,7 @@ def permissions_changed(fact: Fact[Group.PermissionsChanged], db: Writer) -> Non
         "UPDATE credit_group SET upload_percent = %s, download_percent = %s WHERE group_id = %s",
         (*_perk(fact.event.permissions), fact.stream_id),
     )
-    _follow_perk(db, fact)
+    _follow_perk(db, fact, fact.stream_id)
 
 
 @peers.on(User.Registered)
@@ -85,13 +103,46 @@ def user_registered(fact: Fact[User.Registered], db: Writer) -> None:
     db.execute(
         "INSERT INTO credit_member (user_id, group_id) VALUES (%s, %s)", (fact.stream_id, group_id(fact.event.group))
     )
-    _follow_perk(db, fact)
+    _follow_perk(db, fact, fact.stream_id)
 
 
 @peers.on(User.GroupChanged)
 def group_changed(fact: Fact[User.GroupChanged], db: Writer) -> None:
     db.update("UPDATE credit_member SET group_id = %s WHERE user_id = %s", (group_id(fact.event.group), fact.stream_id))
-    _follow_perk(db, fact)
+    _follow_perk(db, fact, fact.stream_id)
+
+
+@peers.on(Rights.PermissionGranted)
+def permission_granted(fact: Fact[Rights.PermissionGranted], db: Writer) -> None:
+    _except(db, fact, True)
+
+
+@peers.on(Rights.PermissionDenied)
+def permission_denied(fact: Fact[Rights.PermissionDenied], db: Writer) -> None:
+    _except(db, fact, False)
+
+
+@peers.on(Rights.ExceptionWithdrawn, Rights.ExceptionExpired)
+def exception_ended(fact: AnyFact, db: Writer) -> None:
+    _except(db, fact, None)
+
+
+@peers.on(Rights.SecondaryGroupGiven)
+def secondary_group_given(fact: Fact[Rights.SecondaryGroupGiven], db: Writer) -> None:
+    db.execute(
+        "INSERT INTO credit_membership (user_id, group_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (fact.event.user_id, group_id(fact.event.group)),
+    )
+    _follow_perk(db, fact, fact.event.user_id)
+
+
+@peers.on(Rights.SecondaryGroupTaken, Rights.SecondaryGroupExpired)
+def secondary_group_ended(fact: AnyFact, db: Writer) -> None:
+    db.update(
+        "DELETE FROM credit_membership WHERE user_id = %s AND group_id = %s",
+        (fact.event.user_id, group_id(fact.event.group)),
+    )
+    _follow_perk(db, fact, fact.event.user_id)
 
 
 def promotions(db: Writer, announces: Sequence[Announce]) -> Promotions:
@@ -163,23 +214,29 @@ def _perk(permissions: Sequence[str]) -> tuple[int, int]:
     return 200 if Permission.DOUBLE_UPLOAD in permissions else 100, 0 if Permission.FREELEECH in permissions else 100
 
 
-def _follow_perk(db: Writer, fact: AnyFact) -> None:
-    """End and open the windows of the one user or of all members of the one group that the fact is about."""
-    about = fact.stream_id, fact.stream_id
+def _except(db: Writer, fact: AnyFact, granted: bool | None) -> None:
+    """The groups decide again where `granted` is None."""
+    if fact.event.permission not in _EXCEPTIONS:
+        return
+    exception = _EXCEPTIONS[fact.event.permission]
+    db.update(f"UPDATE credit_member SET {exception} = %s WHERE user_id = %s", (granted, fact.event.user_id))
+    _follow_perk(db, fact, fact.event.user_id)
+
+
+def _follow_perk(db: Writer, fact: AnyFact, subject_id: UUID) -> None:
+    """End and open the windows of the one user or of all members of the one group that `subject_id` is."""
+    about = (subject_id,) * 3
     db.execute(
         "UPDATE promotion_window w SET ends_at = greatest(w.starts_at, %s)"
-        " FROM credit_member m LEFT JOIN credit_group g ON g.group_id = m.group_id"
-        " WHERE w.user_id = m.user_id AND w.source_id = %s AND w.ends_at = 'infinity'"
-        " AND (m.user_id = %s OR m.group_id = %s)"
-        " AND (w.upload_percent, w.download_percent) IS DISTINCT FROM (g.upload_percent, g.download_percent)",
-        (fact.at, ALL, *about),
+        f" FROM ({_PERKS}) p WHERE w.user_id = p.user_id AND w.source_id = %s AND w.ends_at = 'infinity'"
+        " AND (w.upload_percent, w.download_percent) <> (p.upload_percent, p.download_percent)",
+        (fact.at, *about, ALL),
     )
     db.execute(
         "INSERT INTO promotion_window (user_id, torrent_id, position, source_id, starts_at, ends_at, upload_percent,"
         " download_percent)"
-        " SELECT m.user_id, %s, %s, %s, %s, 'infinity', g.upload_percent, g.download_percent FROM credit_member m"
-        " JOIN credit_group g ON g.group_id = m.group_id AND (g.upload_percent, g.download_percent) <> (100, 100)"
-        " WHERE (m.user_id = %s OR m.group_id = %s) AND NOT EXISTS (SELECT FROM promotion_window w"
-        "  WHERE w.user_id = m.user_id AND w.source_id = %s AND w.ends_at = 'infinity')",
+        f" SELECT p.user_id, %s, %s, %s, %s, 'infinity', p.upload_percent, p.download_percent FROM ({_PERKS}) p"
+        " WHERE (p.upload_percent, p.download_percent) <> (100, 100) AND NOT EXISTS (SELECT FROM promotion_window w"
+        "  WHERE w.user_id = p.user_id AND w.source_id = %s AND w.ends_at = 'infinity')",
         (ALL, fact.position, ALL, fact.at, *about, ALL),
     )

@@ -45,7 +45,7 @@ class AccountBanned(NotAllowed):
 
 
 class NotPermitted(NotAllowed):
-    """The caller's group does not have the permission that this needs."""
+    """The caller does not have the permission that this needs."""
 
 
 class Banned(NotAllowed):
@@ -67,7 +67,7 @@ READING = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking. `permissions` are those of the group without what bans take, which is `banned_from`.
+    """Who is asking. `permissions` are all that hold now, without what bans take, which is `banned_from`.
 
     `enabled` is false for accounts that are still being validated. `session_id` is the key's id for an API key, whose
     `scopes` are null for a session.
@@ -119,10 +119,17 @@ Clock = Annotated[datetime, Depends(utc_now)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-#: One query says whether the credential `c` is good and what its user may do: a ban holds until its time, whether or
-#: not its end was recorded.
+#: One query says whether the credential `c` is good and what its user may do: what its groups and its own rights grant
+#: without what those deny, and what bans take. Each holds until its time, whether or not its end was recorded.
 _ACCOUNT: LiteralString = (
-    "a.username, g.slug, g.level, g.permissions, a.state, ARRAY(SELECT unnest(b.takes) FROM read.ban b"
+    "a.username, g.slug, g.level, ARRAY((SELECT unnest(g.permissions)"
+    " UNION SELECT unnest(s.permissions) FROM read.secondary_membership m JOIN read.user_group s"
+    "  ON s.slug = m.group_slug WHERE m.user_id = c.user_id AND (m.until IS NULL OR m.until > %(now)s)"
+    " UNION SELECT e.permission FROM read.permission_exception e"
+    "  WHERE e.user_id = c.user_id AND e.granted AND (e.until IS NULL OR e.until > %(now)s))"
+    " EXCEPT SELECT e.permission FROM read.permission_exception e"
+    "  WHERE e.user_id = c.user_id AND NOT e.granted AND (e.until IS NULL OR e.until > %(now)s)),"
+    " a.state, ARRAY(SELECT unnest(b.takes) FROM read.ban b"
     " WHERE b.user_id = c.user_id AND b.state = 'active' AND (b.until IS NULL OR b.until > %(now)s))"
 )
 _OF_USER: LiteralString = (

@@ -13,6 +13,7 @@ from domain.announce_rules import ANNOUNCE_RULES, AnnounceRules
 from domain.bans import Ban
 from domain.client_rules import ClientRule
 from domain.groups import Group, group_id
+from domain.rights import Rights, rights_id
 from domain.torrents import Torrent
 from domain.users import User
 from projections.announce_access import announce_access
@@ -64,6 +65,14 @@ def access(given: Given, user_id: UUID) -> tuple[Any, ...]:
         given.platform, "SELECT enabled, can_leech, changed_pos FROM read.announce_user WHERE user_id = %s", [user_id]
     )
     return row
+
+
+def exception(user_id: UUID, permission: str) -> dict[str, Any]:
+    return {"user_id": user_id, "permission": permission, "reason": "r", "until": None}
+
+
+def given_group(user_id: UUID, group: str) -> dict[str, Any]:
+    return {"user_id": user_id, "group": group, "reason": "r", "until": None}
 
 
 def tracked(given: Given, torrent_id: UUID) -> tuple[Any, ...]:
@@ -299,6 +308,41 @@ def test_what_the_edge_has_not_seen_is_found_by_position(two: Given) -> None:
     assert rows == [(BOB,)]
 
 
+def test_a_group_beside_its_own_adds_to_what_a_user_may_do(two: Given) -> None:
+    stream = rights_id(BOB)
+    position = two.facts(event(Rights.SecondaryGroupGiven, stream, **given_group(BOB, "member")))
+    assert access(two, BOB) == (True, True, position)
+    assert access(two, ALICE)[:2] == (True, True)
+    position = two.facts(event(Group.PermissionsChanged, group_id("member"), 2, permissions=[]))
+    assert access(two, BOB) == (True, False, position)
+    assert access(two, ALICE) == (False, False, position)
+    position = two.facts(event(Group.PermissionsChanged, group_id("member"), 3, permissions=["announce.leech"]))
+    assert access(two, BOB) == (True, True, position)
+    position = two.facts(event(Rights.SecondaryGroupTaken, stream, 2, user_id=BOB, group="member", reason="r"))
+    assert access(two, BOB) == (True, False, position)
+
+
+def test_a_users_own_rights_win_over_its_groups_and_bans_over_those(two: Given) -> None:
+    stream = rights_id(BOB)
+    position = two.facts(event(Rights.PermissionGranted, stream, **exception(BOB, "announce.leech")))
+    assert access(two, BOB) == (True, True, position)
+    assert access(two, ALICE)[:2] == (True, True)
+    ban = event(Ban.Imposed, FIRST, user_id=BOB, kind="download", reason="r", until=None)
+    two.facts(ban)
+    assert access(two, BOB)[:2] == (True, False)
+    two.facts(event(Ban.Lifted, FIRST, 2, user_id=BOB, kind="download", reason="r"))
+    assert access(two, BOB)[:2] == (True, True)
+    two.facts(event(Rights.PermissionDenied, stream, 2, **exception(BOB, "announce.seed")))
+    assert access(two, BOB)[:2] == (False, True)
+    two.facts(event(Rights.SecondaryGroupGiven, stream, 3, **given_group(BOB, "member")))
+    assert access(two, BOB)[:2] == (False, True)
+    two.facts(event(Rights.ExceptionExpired, stream, 4, user_id=BOB, permission="announce.seed"))
+    assert access(two, BOB)[:2] == (True, True)
+    before = access(two, BOB)
+    two.facts(event(Rights.PermissionDenied, stream, 5, **exception(BOB, "community.post")))  # not the edge's business
+    assert access(two, BOB) == before
+
+
 def test_built_twice_it_is_the_same(two: Given) -> None:
     two.facts(
         uploaded(FIRST, V1, V2, 1), uploaded(SECOND, "44" * 20, None, 2), event(User.Disabled, BOB, 2, reason="r")
@@ -310,11 +354,13 @@ def test_built_twice_it_is_the_same(two: Given) -> None:
     two.facts(event(ClientRule.Defined, OTHER, kind="allow", **terms("TR")), event(ClientRule.Withdrawn, OTHER, 2))
     for n in (1, 2):
         two.facts(event(AnnounceRules.Changed, ANNOUNCE_RULES, n, refused_ports=[n], peers_per_torrent=n, **NO_RATIO))
+    two.facts(event(Rights.SecondaryGroupGiven, rights_id(BOB), **given_group(BOB, "member")))
+    two.facts(event(Rights.PermissionDenied, rights_id(BOB), 2, **exception(BOB, "announce.leech")))
     two.facts(suspended(ALICE, 2), suspended(BOB, 3), event(User.LeechingRestored, BOB, 4, reason="r"))
     projected(two.platform, announce_access)
     projected(two.platform, announce_access)
     rows = {"announce_user": 2, "announce_group": 3, "announce_torrent": 2, "announce_client_rule": 2,
-            "announce_rules": 1}  # fmt: skip
+            "announce_rules": 1, "announce_membership": 1}  # fmt: skip
     assert {t.table: (t.rows, t.differences) for t in verify(two.platform, announce_access)} == {
         table: (count, 0) for table, count in rows.items()
     }

@@ -7,7 +7,8 @@ with the problem's code where it refuses; `only(P.X, granted, refused)` is decid
     "approve_torrent": Row(P.TORRENTS_MODERATE, own="403 own_upload", of="pending"),
 
 `answer` is for routes without an owner. Where the path names somebody's thing, `own` is the caller's, `others` a
-member's and `above` a sysop's; what is not given is as `answer`. `of` takes another thing of the cast than the first.
+member's and `above` a sysop's; what is not given is as `answer`. `of` takes another thing of the cast than the first,
+`path` fixes a part of the path.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Row(NamedTuple):
     others: Answer | None = None
     above: Answer | None = None
     of: str = ""
+    path: dict[str, str] | None = None  # values of the path that are always these
     body: dict[str, Any] | None = None  # fields, instead of those made up from the schema
     query: dict[str, str] | None = None
 
@@ -71,6 +73,9 @@ APPEALS = only(P.MODERATION, granted="403 not_concerned", refused="404 not_found
 NOBODY = "404 not_found"
 
 NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one"}
+#: Nobody grants what they do not hold.
+THEMES = only(P.THEMES_EDIT, refused="403 permission_not_held")
+DESIGNER = {"slug": "designer"}
 UNTIL = {"until": "2099-01-01T00:00:00Z"}
 USERS = {"projections": ["users"]}
 PROMOTION = {"upload_percent": 200, "download_percent": 0, **UNTIL}
@@ -149,6 +154,20 @@ ROWS: dict[str, Row] = {
     "list_groups": Row(SIGNED_IN),
     "change_permissions": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body={"permissions": ["site.login"]}),
     "change_download_slots": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW),
+
+    "found_group": Row(P.GROUPS_MANAGE, "201", body={"slug": "friends", "level": 150, "permissions": ["site.login"]}),
+    "change_group_terms": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body={"level": 150}),
+    "change_monthly_invites": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW),
+    "get_group_history": Row(P.GROUPS_MANAGE),
+
+    # rights
+    "list_permissions": Row(SIGNED_IN, only(P.MODERATION), own="200"),
+    "set_exception": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW),
+    "withdraw_exception": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW),
+    "give_secondary_group": Row(P.USERS_PROMOTE, THEMES, own=NOT_BELOW, above=NOT_BELOW, path=DESIGNER),
+    "take_secondary_group": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW, path=DESIGNER),
+    "lock_class": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW),
+    "unlock_class": Row(P.USERS_PROMOTE, own=NOT_BELOW, above=NOT_BELOW),
 
     # torrents
     "upload_torrent": Row(P.UPLOAD, "201"),

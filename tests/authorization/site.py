@@ -114,7 +114,9 @@ class Site:
     def call(self, route: Route, row: Row, caller: Person, whose: str) -> str:
         """What this caller gets, with a thing of its own, a member's, or a sysop's."""
         things = self._common | {"own": caller, "others": self.cast.bob, "above": self.cast.root}[whose].things
-        named = _Named(things | ({name: things.get(row.of, NOWHERE) for name in OWNED} if row.of else {}))
+        named = _Named(
+            things | ({name: things.get(row.of, NOWHERE) for name in OWNED} if row.of else {}) | (row.path or {})
+        )
         answer = self._client.request(
             route.method,
             route.path.format_map(named),

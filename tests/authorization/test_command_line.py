@@ -19,6 +19,7 @@ AS_MADE_UP_PEOPLE = {"demo"}
 #: Verbs that run a part, read, or work on what is derived or kept: no command, so nobody acts.
 AS_NOBODY = {
     "api", "worker", "edge",
+    "mail list", "mail show", "mail queue", "mail retry",
     "journal list", "journal verify", "journal archive", "journal restore", "journal export",
     "projections status", "projections rebuild", "projections verify", "projections diff", "projections pause",
     "projections resume", "projections cancel", "projections rollback", "projections drop-standby",
@@ -26,7 +27,6 @@ AS_NOBODY = {
     "projections dead-letters list", "projections dead-letters show", "projections dead-letters replay",
     "projections dead-letters on-error", "projections dead-letters ignore-type",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",
-    "mail list", "mail show", "mail queue", "mail retry",
     "events tail", "events show", "events stats", "events export", "events verify-export",
 }  # fmt: skip
 

@@ -98,3 +98,69 @@ def test_other_slots_are_refused(
     api: TestClient, members: Members, group: str, slug: str, slots: object, refused: tuple[int, str]
 ) -> None:
     assert refusal(put_slots(api, slug, members.join("caller", group), slots)) == refused
+
+
+def test_managers_found_and_change_lower_groups(api: TestClient, platform: Platform, members: Members) -> None:
+    admin = members.join("admin1", "administrator")
+    body = {"slug": "archivist", "name": "Archivist", "level": 450, "permissions": ["site.login", "announce.freeleech"]}
+    founded = api.post("/api/v1/groups", json=body, headers=admin.headers)
+    assert founded.status_code == 201, founded.text
+    assert refusal(api.post("/api/v1/groups", json=body, headers=admin.headers)) == (409, "group_exists")
+    terms = {"name": "Keeper", "level": 460, "secondary": True}
+    assert api.put("/api/v1/groups/archivist", json=terms, headers=admin.headers).status_code == 200
+    invites = {"monthly_invites": 2}
+    assert api.put("/api/v1/groups/archivist/monthly-invites", json=invites, headers=admin.headers).status_code == 200
+    projected(platform, groups)
+    shown = {g["slug"]: g for g in api.get("/api/v1/groups", headers=admin.headers).json()["items"]}
+    one = shown["archivist"]
+    assert (one["name"], one["level"], one["secondary"], one["monthly_invites"], one["permissions"]) == (
+        "Keeper", 460, True, 2, ["announce.freeleech", "site.login"],
+    )  # fmt: skip
+    assert (shown["elite"]["secondary"], shown["elite"]["monthly_invites"]) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"level": 980}, (403, "above_own_level")),
+        ({"permissions": ["site.manage"]}, (403, "permission_not_held")),
+        ({"level": 0}, (422, "invalid")),
+        ({"level": 1000}, (422, "invalid")),
+        ({"slug": "No"}, (422, "bad_group")),
+        ({"slug": "a__b"}, (422, "bad_group")),
+        ({"slug": "member"}, (409, "group_exists")),
+        ({"name": " "}, (422, "bad_group")),
+        ({"permissions": ["fly"]}, (422, "invalid")),
+    ],
+)
+def test_other_groups_are_not_founded(
+    api: TestClient, members: Members, changes: dict[str, Any], refused: tuple[int, str]
+) -> None:
+    admin = members.join("admin1", "administrator")
+    body = {"slug": "archivist", "name": "Archivist", "level": 450, "permissions": []} | changes
+    assert refusal(api.post("/api/v1/groups", json=body, headers=admin.headers)) == refused
+
+
+def test_no_group_is_moved_above_whoever_moves_it(api: TestClient, members: Members) -> None:
+    admin = members.join("admin1", "administrator")
+    body = {"name": "Member", "level": 980, "secondary": False}
+    assert refusal(api.put("/api/v1/groups/member", json=body, headers=admin.headers)) == (403, "above_own_level")
+    assert refusal(api.put("/api/v1/groups/sysop", json=body, headers=admin.headers)) == (403, "above_own_level")
+
+
+def test_a_groups_history_says_who_changed_what_and_when(api: TestClient, platform: Platform, members: Members) -> None:
+    admin = members.join("admin1", "administrator")
+    assert put(api, "member", admin, {"permissions": ["site.login", "invites.send"]}).status_code == 200
+    assert put_slots(api, "member", admin, 5).status_code == 200
+    answer = api.get("/api/v1/groups/member/history", headers=admin.headers)
+    first, second, third = answer.json()["items"]
+    assert [(step["type"], step["by"]["username"]) for step in (first, second, third)] == [
+        ("group.founded", "system"),
+        ("group.permissions_changed", "admin1"),
+        ("group.download_slots_changed", "admin1"),
+    ]
+    assert first["added"] == first["permissions"] != second["permissions"] == ["invites.send", "site.login"]
+    assert second["added"] == ["invites.send"]
+    assert set(second["removed"]) == set(first["permissions"]) - {"site.login"}
+    assert (third["added"], third["removed"], third["download_slots"], second["download_slots"]) == ([], [], 5, None)
+    assert refusal(api.get("/api/v1/groups/nope/history", headers=admin.headers)) == (404, "not_found")

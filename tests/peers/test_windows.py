@@ -14,6 +14,7 @@ from domain.factors import FREE, FULL, NEUTRAL, Factors
 from domain.freeleech_tokens import FreeleechTokens, tokens_id
 from domain.groups import Group, group_id
 from domain.permissions import Permission
+from domain.rights import Rights, rights_id
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
@@ -135,6 +136,30 @@ def test_perks_follow_groups_and_permissions_and_leave_other_windows_alone(facts
     assert found[GRACE, FILM] == [FULL, FULL, FULL, DOUBLE, DOUBLE, FULL]
     perks = rows_of(facts.platform, "SELECT count(*) FROM read.promotion_window WHERE source_id = %s", [UUID(int=0)])
     assert perks == [(4,)], "of both two: a change that leaves the perk as it is opens none"
+
+
+def test_perks_of_groups_beside_the_own_add_and_own_rights_win(facts: Given) -> None:
+    member, donor, ada, grace = group_id("member"), group_id("donor"), rights_id(ADA), rights_id(GRACE)
+    free, double = str(Permission.FREELEECH), str(Permission.DOUBLE_UPLOAD)
+    said: dict[str, Any] = {"reason": "r", "until": None}
+    facts.facts(
+        event(Group.Founded, member, slug="member", name="Member", level=1, permissions=[double]),
+        event(Group.Founded, donor, slug="donor", name="Donor", level=2, permissions=[]),
+        event(User.Registered, ADA, 1, at(0), username="ada", email="ada@example.org", group="member"),
+        event(User.Registered, GRACE, 1, at(0), username="grace", email="grace@example.org", group="member"),
+        event(Rights.SecondaryGroupGiven, ada, 2, at(0), user_id=ADA, group="donor", **said),
+        event(Rights.PermissionGranted, grace, 2, at(20), user_id=GRACE, permission=free, **said),
+        event(Group.PermissionsChanged, donor, 2, at(20), permissions=[free]),
+        event(Rights.PermissionDenied, ada, 3, at(30), user_id=ADA, permission=double, **said),
+        event(Rights.ExceptionExpired, grace, 3, at(30), user_id=GRACE, permission=free),
+        event(Rights.SecondaryGroupTaken, ada, 4, at(40), user_id=ADA, group="donor", reason="r"),
+        event(Rights.PermissionDenied, grace, 4, at(40), user_id=GRACE, permission=str(Permission.POST), **said),
+        event(Rights.ExceptionWithdrawn, ada, 5, at(50), user_id=ADA, permission=double, reason="r"),
+    )
+    found = counted(facts.platform, until=60)
+    assert found[ADA, FILM] == [DOUBLE, BOTH, FREE, FULL, DOUBLE, DOUBLE]
+    assert found[GRACE, FILM] == [DOUBLE, BOTH, DOUBLE, DOUBLE, DOUBLE, DOUBLE]
+    assert all(check.differences == 0 for check in verify(facts.platform, peers))
 
 
 def test_windows_that_are_over_are_not_loaded_and_open_ones_are(facts: Given) -> None:

@@ -43,6 +43,20 @@ SINCE = frozenset(
         "user.erased",
         "user.recovery_codes_replaced",
         "intervention.made",
+        "group.level_changed",
+        "group.monthly_invites_changed",
+        "group.redesignated",
+        "group.renamed",
+        "rights.class_locked",
+        "rights.class_unlocked",
+        "rights.exception_expired",
+        "rights.exception_withdrawn",
+        "rights.opened",
+        "rights.permission_denied",
+        "rights.permission_granted",
+        "rights.secondary_group_expired",
+        "rights.secondary_group_given",
+        "rights.secondary_group_taken",
     }
 )
 

@@ -18,6 +18,8 @@ from domain.announce_keys import announce_key
 from domain.announce_rules import RatioRule
 from domain.announces import Event
 from domain.base import SYSTEM
+from domain.permissions import Permission
+from domain.rights import Rights
 from domain.users import User
 from queries.ratio_watch import ratio_watched
 from runtime.worker import watch_ratios
@@ -136,6 +138,18 @@ def test_a_group_whose_downloads_are_free_is_exempt(site: Site) -> None:
     change(site, site.ada, "vip")
     site.watch()
     assert [what for _, what, _, _ in site.decisions()] == ["user.leeching_suspended", "user.leeching_restored"]
+
+
+def test_who_has_free_downloads_by_rights_of_its_own_is_exempt(site: Site) -> None:
+    site.watch()
+    assert site.may_leech() == {"ada": False, "grace": True}
+    end, rights = NOW + timedelta(days=1), Rights.open(site.ada.id)
+    rights.grant(Permission.FREELEECH, "r", end, now=NOW)
+    site.platform.store(SYSTEM).save(rights)
+    site.watch(end - timedelta(seconds=1))
+    assert site.may_leech() == {"ada": True, "grace": True}
+    site.watch(end)
+    assert site.may_leech() == {"ada": False, "grace": True}
 
 
 def test_personal_freeleech_exempts_for_its_time(site: Site) -> None:
