@@ -18,6 +18,7 @@ from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, PlatformDep, ReadDb, Requires
 from runtime.platform import Platform
 from runtime.rebuild import past, runs
+from runtime.rebuild.sample import drifts
 
 router = APIRouter(prefix="/api/v1/projections", tags=["projections"], route_class=StrictRoute)
 
@@ -80,6 +81,19 @@ class PastsShown(BaseModel):
     items: list[PastShown]
 
 
+class DriftShown(BaseModel):
+    """What the last nightly check found: `rows` were worked out again, those of the streams of `part` or all of them.
+    `differences` is null when they could not be, and `error` says why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    part: int | None
+    rows: int
+    differences: int | None
+    error: str | None
+    checked_at: datetime
+
+
 class ProjectionShown(BaseModel):
     """A projection or policy. `lag_events` and `lag_s` are how far it is behind; `failed_position` and `error` what it
     halted at or waits for; `dead_letters` facts that it has passed over."""
@@ -93,6 +107,7 @@ class ProjectionShown(BaseModel):
     failed_position: int | None
     error: str | None
     last_run: RunShown | None
+    last_check: DriftShown | None
 
 
 class ProjectionsShown(BaseModel):
@@ -101,10 +116,14 @@ class ProjectionsShown(BaseModel):
 
 @router.get("")
 def list_projections(staff: Manager, db: ReadDb) -> ProjectionsShown:
-    """Every projection and policy, and the last rebuild or verification of each."""
+    """Every projection and policy, the last rebuild or verification of each, and what its last nightly check found."""
     last = {run.name: RunShown.model_validate(run) for run in runs.states(db)}
+    checks = {drift.name: DriftShown.model_validate(drift) for drift in drifts(db)}
     return ProjectionsShown(
-        items=[ProjectionShown(**one, last_run=last.get(one["name"])) for one in health.followers(db)]
+        items=[
+            ProjectionShown(**one, last_run=last.get(one["name"]), last_check=checks.get(one["name"]))
+            for one in health.followers(db)
+        ]
     )
 
 

@@ -84,21 +84,36 @@ class FactLog:
         return int(row[0])
 
     def read(
-        self, connection: Connection[Any], after: int, upto: int, topics: Sequence[str] | None, limit: int
+        self,
+        connection: Connection[Any],
+        after: int,
+        upto: int,
+        topics: Sequence[str] | None,
+        limit: int,
+        part: int | None = None,
     ) -> list[AnyFact]:
-        """At most `limit` facts with after < position ≤ upto; `topics` None means every topic."""
-        return [self.fact(entry) for entry in self.entries(connection, after, upto, topics, limit)]
+        """At most `limit` facts with after < position ≤ upto; `topics` None means every topic, and `part` None the
+        streams of every part."""
+        return [self.fact(entry) for entry in self.entries(connection, after, upto, topics, limit, part)]
 
     def entries(
-        self, connection: Connection[Any], after: int, upto: int, topics: Sequence[str] | None, limit: int
+        self,
+        connection: Connection[Any],
+        after: int,
+        upto: int,
+        topics: Sequence[str] | None,
+        limit: int,
+        part: int | None = None,
     ) -> list[Entry]:
         """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""
         types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
         strange = self._strange or self._look_up_types(connection, (0, 0))
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM es.event WHERE position > %s AND position <= %s"
-            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[]) ORDER BY position LIMIT %s",
-            (after, upto, types, types, strange.ignored, limit),
+            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[])"
+            " AND (%s::smallint IS NULL OR part = %s)"
+            " ORDER BY position LIMIT %s",
+            (after, upto, types, types, strange.ignored, part, part, limit),
             binary=True,
         ).fetchall()
         return [Entry(row[0], row[1], row) for row in rows]

@@ -40,6 +40,7 @@ from runtime.rebuild.orders import carry_out
 from runtime.rebuild.overlay import read_overlay
 from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, rebuild_all
 from runtime.rebuild.past import build_past, build_what_if, drop_schema
+from runtime.rebuild.sample import PARTS, Drift, check_sample, drifts, due
 from runtime.rebuild.shadow import Told
 from runtime.settings import Settings
 
@@ -59,6 +60,7 @@ Schema = Annotated[str | None, typer.Option(help="a new one, for --as-of")]
 NewSchema = Annotated[str, typer.Option("--schema", help="a new one")]
 Reader = Annotated[str, typer.Option(help="the role that may read the schema")]
 Lines = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="one JSON object a line")]
+Due = Annotated[bool, typer.Option("--due", help="those whose nightly check is due")]
 Live = Annotated[bool, typer.Option("--live", help="the live projection itself, not its rebuild")]
 
 
@@ -80,8 +82,10 @@ def projections_commands(
 
     @app.command("status")
     def status() -> None:
-        """Where every projection and policy stands, and the last rebuild or verification of each."""
+        """Where every projection and policy stands, the last rebuild or verification of each, and what the last nightly
+        checks found."""
         followers = Table("name", "state", "position", "events behind", "seconds behind", "dead letters")
+        checks = Table("checked", "what", "rows", "differences", "at")
         last = Table("last run of", "kind", "state", "facts", "facts/s", "to go", "differences", "why")
         with site() as platform, platform.pool.connection() as connection:
             for one in health.followers(connection):
@@ -89,9 +93,12 @@ def projections_commands(
                 followers.add_row(*(str(one[key]) for key in keys))
             for run in runs.states(connection):
                 last.add_row(*_shown(run))
+            for drift in drifts(connection):
+                checks.add_row(*_drift(drift))
         Console().print(followers)
-        if last.row_count:
-            Console().print(last)
+        for table in (last, checks):
+            if table.row_count:
+                Console().print(table)
 
     @app.command("rebuild")
     def rebuild_(
@@ -154,6 +161,13 @@ def projections_commands(
         with site() as platform:
             cancel_run(platform, projection)
         typer.echo(f"{name}: cancelled")
+
+    @app.command("check")
+    def check(names: Names = None, all_: All = False, due_: Due = False) -> None:
+        """Work a part of the rows out again, another part each time, and compare it with the live ones, as every worker
+        does at night; exit 0 only when there is no difference."""
+        with site() as platform:
+            _check(platform, due_now(platform, known) if due_ else chosen(names, all_))
 
     @app.command("carry-out", hidden=True)
     def carry_out_(name: Name) -> None:
@@ -238,6 +252,27 @@ def _verify(site: Callable[[], Platform], projections: Sequence[Projection], exa
                 _echo_check(projection.name, table, "rebuilt")
     typer.echo(f"{tables} tables, {rows} rows, {differences} differences")
     raise typer.Exit(1 if differences else 0)
+
+
+def due_now(platform: Platform, known: Sequence[Projection]) -> list[Projection]:
+    with platform.pool.connection() as connection:
+        return due(connection, known, datetime.now(UTC))
+
+
+def _check(platform: Platform, projections: Sequence[Projection]) -> None:
+    found = [check_sample(platform, projection, datetime.now(UTC)) for projection in projections]
+    for drift in found:
+        typer.echo(" ".join(_drift(drift)))
+    raise typer.Exit(1 if any(drift.differences != 0 for drift in found) else 0)
+
+
+def _drift(drift: Drift) -> Iterator[str]:
+    """Name, what was compared, what differs, when."""
+    yield drift.name
+    yield "whole" if drift.part is None else f"part {drift.part} of {PARTS}"
+    yield f"{drift.rows} rows"
+    yield (drift.error or "").partition("\n")[0] if drift.differences is None else f"{drift.differences} differ"
+    yield f"{drift.checked_at:%Y-%m-%d %H:%M}"
 
 
 def _echo_check(name: str, check: TableCheck, other: str) -> int:

@@ -62,6 +62,18 @@ DEAD_LETTERS = Gauge(
     ["projection"],
     multiprocess_mode="livemax",
 )
+PROJECTION_DRIFT = Gauge(
+    "projection_drift_rows",
+    "Rows that the last nightly check of a projection found to differ from its events",
+    ["projection"],
+    multiprocess_mode="livemax",
+)
+PROJECTION_CHECKED = Gauge(
+    "projection_checked_timestamp_seconds",
+    "When rows of a projection were last worked out again and compared",
+    ["projection"],
+    multiprocess_mode="livemax",
+)
 PROJECTION_EVENTS = Counter("projection_events_total", "Events read by a projection", ["projection"])
 WAKEUPS = Counter("wakeups_total", "Messages that wake followers, by what became of them", ["outcome"])
 SEARCH_REQUESTS = Counter("search_requests_total", "Searches by the engine that answered", ["engine"])

@@ -196,10 +196,10 @@ def _mailing(platform: Platform) -> AbstractContextManager[None]:
 
 @contextmanager
 def _carrying_out(platform: Platform) -> Iterator[None]:
-    """What is ordered of read tables, in processes of their own."""
+    """What is ordered of read tables, and their checks at night, in processes of their own."""
     env = {name: value for name, value in os.environ.items() if name != METRICS_DIRECTORY}
-    command = [sys.executable, "-m", "runtime.cli", "projections", "carry-out"]
-    carriers = Carriers(platform, lambda name: [*command, name], env | platform.settings.environ())
+    command = [sys.executable, "-m", "runtime.cli", "projections"]
+    carriers = Carriers(platform, lambda words: [*command, *words], env | platform.settings.environ())
     with every(CARRY_OUT_S, "carry_out", carriers.look):
         yield
     carriers.close()

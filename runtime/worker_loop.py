@@ -20,9 +20,12 @@ from runtime.login_defence import forget_guesses
 from runtime.platform import Platform
 from runtime.projection import Follower
 from runtime.queue import ACTOR, QUEUE, WAKE_KEY, open_broker
+from runtime.rebuild.sample import Drift, drifts
 from runtime.telemetry import (
     DB_POOL,
     DEAD_LETTERS,
+    PROJECTION_CHECKED,
+    PROJECTION_DRIFT,
     PROJECTION_LAG_EVENTS,
     PROJECTION_LAG_SECONDS,
     PROJECTION_STATE,
@@ -125,6 +128,7 @@ class WorkerLoop:
             rows = connection.execute(_STANDS).fetchall()
             if retry_halted:  # every few seconds: there may be very many
                 self._tell_dead_letters(counts(connection))
+                _tell_drifts(drifts(connection))
         assert safe is not None
         stands = {name: (position, state, float(seconds)) for name, position, state, seconds in rows}
         for name, follower in self._followers.items():
@@ -177,6 +181,13 @@ class WorkerLoop:
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)
             forget_guesses(connection, now)
+
+
+def _tell_drifts(found: Sequence[Drift]) -> None:
+    for drift in found:
+        if drift.differences is not None:
+            PROJECTION_DRIFT.labels(drift.name).set(drift.differences)
+            PROJECTION_CHECKED.labels(drift.name).set(drift.checked_at.timestamp())
 
 
 def run_worker(

@@ -23,7 +23,7 @@ NAMES = ["application", "database", "http", "projections", "tracker"]
 
 #: Prometheus adds these to what it scrapes: the first two itself, the third as ops/prometheus/prometheus.yml says.
 TARGET_LABELS = {"instance", "job", "role"}
-FUNCTIONS = {"rate", "sum", "max", "histogram_quantile", "topk"}
+FUNCTIONS = {"rate", "sum", "max", "histogram_quantile", "topk", "time"}
 
 _SELECTOR = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)\{([^}]*)\}(?:\[[^]]*\])?")
 _GROUPING = re.compile(r"\b(?:by|without) \(([^)]*)\)")

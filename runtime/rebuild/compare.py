@@ -33,17 +33,21 @@ class TableCheck:
     examples: tuple[RowDifference, ...] = ()
 
 
-def compare(connection: Connection[Any], table: str, schema: str, examples: int = 0) -> TableCheck:
-    """`read.table` with `schema.table`; names at most `examples` rows that differ."""
-    sides = _Sides(connection, table, schema)
+def compare(
+    connection: Connection[Any], table: str, schema: str, examples: int = 0, *, live: sql.Composable | None = None
+) -> TableCheck:
+    """`read.table` with `schema.table`; names at most `examples` rows that differ. `live` is what to compare of the
+    live table, if not all of it: something to select from."""
+    live = live or sql.Identifier("read", table)
+    sides = _Sides(connection, table, live, sql.Identifier(schema, table))
     buckets = sides.different_buckets()
     differences = sides.count_differences(buckets) if buckets else 0
     found = sides.examples(buckets, examples) if buckets and examples else ()
-    return TableCheck(table, count_rows(connection, "read", table), differences, tuple(found))
+    return TableCheck(table, count_rows(connection, live), differences, tuple(found))
 
 
-def count_rows(connection: Connection[Any], schema: str, table: str) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
+def count_rows(connection: Connection[Any], table: sql.Composable) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {} t").format(table)).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -51,13 +55,13 @@ def count_rows(connection: Connection[Any], schema: str, table: str) -> int:
 class _Sides:
     """A live table and its copy."""
 
-    def __init__(self, connection: Connection[Any], table: str, schema: str) -> None:
+    def __init__(self, connection: Connection[Any], table: str, live: sql.Composable, copy: sql.Composable) -> None:
         self._connection = connection
         self._keys = primary_key(connection, table)
         key = [sql.SQL("t.{}").format(sql.Identifier(column)) for column in self._keys]
         self._parts = {
-            "live": sql.Identifier("read", table),
-            "copy": sql.Identifier(schema, table),
+            "live": live,
+            "copy": copy,
             "bucket": sql.SQL("hashtext(ROW({})::text) & {}").format(sql.SQL(", ").join(key), BUCKETS - 1),
             "key": sql.SQL(" AND ").join(sql.SQL("l.{0} = c.{0}").format(sql.Identifier(k)) for k in self._keys),
         }

@@ -151,9 +151,7 @@ class Run:
         now = time.monotonic()
         if now - self._told_at < TELL_S and position < target:
             return
-        lagging = self._lagging()
-        if lagging:
-            time.sleep(min((now - self._told_at) * (SHARE - 1), 5.0))
+        lagging = make_way(self._connection, self._name, now - self._told_at)
         wanted = self._tell(position, target, facts, lagging)
         if wanted == "pause":
             wanted = self._wait()
@@ -199,15 +197,36 @@ class Run:
         self._began += time.monotonic() - since
         return str(row[0]) if row else "cancel"
 
-    def _lagging(self) -> bool:
-        return self._connection.execute(_LAGGING, (self._name, LAG_S)).fetchone() == (True,)
-
     def _end(self, state: str, error: str | None) -> None:
         if not self._connection.closed:
             self._connection.execute(
                 "UPDATE es.rebuild SET state = %s, error = %s, ended_at = now() WHERE name = %s",
                 (state, error, self._name),
             )
+
+
+class MakingWay:
+    """Lets live projections that fall behind go first, for work that has no row."""
+
+    def __init__(self, connection: Connection[Any], name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._looked_at = time.monotonic()
+
+    def told(self, position: int, target: int, facts: int) -> None:
+        """A batch is done."""
+        spent = time.monotonic() - self._looked_at
+        if spent >= TELL_S:
+            make_way(self._connection, self._name, spent)
+            self._looked_at = time.monotonic()
+
+
+def make_way(connection: Connection[Any], name: str, spent_s: float) -> bool:
+    """Wait a multiple of the time that was spent, if live projections move and are behind; returns whether they are."""
+    lagging = connection.execute(_LAGGING, (name, LAG_S)).fetchone() == (True,)
+    if lagging:
+        time.sleep(min(spent_s * (SHARE - 1), 5.0))
+    return lagging
 
 
 def _without_values(table: str, row: RowDifference) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class Shadow:
         self.facts = 0
         #: Positions that are passed over.
         self.without: frozenset[int] = frozenset()
+        #: The part whose streams alone are read; None for all.
+        self.part: int | None = None
         self.log = FactLog(platform.history)
         self._told = told
         self._keep = keep
@@ -137,7 +139,7 @@ class Shadow:
             self._handle_singly(facts)
 
     def _read_on(self, upto: int, told: Told) -> None:
-        read = self.log.read(self.connection, self.position, upto, self.projection.topics, BATCH)
+        read = self.log.read(self.connection, self.position, upto, self.projection.topics, BATCH, self.part)
         end = read[-1].position if len(read) == BATCH else upto
         left: Sequence[AnyFact] = [fact for fact in read if fact.position not in self.without]
         while left:

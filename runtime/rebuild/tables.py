@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild.compare import TableCheck, compare, count_rows
@@ -46,7 +48,7 @@ def rebuild(
         shadow.make_indexes()
         shadow.fill(lambda: shadow.log.safe_position(connection))  # what came while they were made
         patiently(lambda: swap_in(shadow, run.swapped), projection.name)
-        rows = sum(count_rows(connection, "read", table) for table in projection.tables)
+        rows = sum(count_rows(connection, sql.Identifier("read", table)) for table in projection.tables)
         return Rebuilt(projection.name, len(projection.tables), rows, shadow.facts, run.made.facts)
 
 

@@ -23,7 +23,7 @@ AS_NOBODY = {
     "journal list", "journal verify", "journal archive", "journal restore", "journal export",
     "projections status", "projections rebuild", "projections verify", "projections diff", "projections pause",
     "projections resume", "projections cancel", "projections rollback", "projections drop-standby",
-    "projections what-if", "projections drop-schema", "projections carry-out",
+    "projections what-if", "projections drop-schema", "projections carry-out", "projections check",
     "projections dead-letters list", "projections dead-letters show", "projections dead-letters replay",
     "projections dead-letters on-error", "projections dead-letters ignore-type",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",

@@ -17,7 +17,7 @@ from runtime.facts import Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.projections_cli import UnknownProjection, projections_commands
-from runtime.rebuild import RebuildFailed, TableCheck
+from runtime.rebuild import NoRun, NotByStream, RebuildFailed, TableCheck
 from runtime.rebuild.overlay import BadOverlay, read_overlay
 from runtime.rebuild.past import BadSchema, NoSuchSchema, build_past, build_what_if, drop_schema
 from runtime.settings import Settings
@@ -205,6 +205,32 @@ def test_an_operator_rebuilds_compares_and_goes_back(cli: Cli, owner: psycopg.Co
     code, said = cli.run("status")
     assert "verify" in said
     assert "done" in said
+
+
+def test_an_operator_checks_a_part_and_makes_one_stream_anew(
+    cli: Cli, notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute("UPDATE read.note SET lines = 0")
+    with pytest.raises(NotByStream):
+        cli.run("rebuild", "notes", "--stream", str(ONE))
+    code, said = cli.run("check", "--due")
+    assert (code, said.startswith("notes whole 6 rows 4 differ ")) == (1, True)
+    projection.stream = "note_id"
+    assert cli.run("rebuild", "notes", "--stream", str(ONE)) == (0, f"notes: 3 facts make 3 rows of {ONE}\n")
+    assert "4 differ" in cli.run("status")[1]
+    assert cli.run("check", "notes")[1].startswith("notes part 0 of 64 ")
+    assert rows_of(notes, "SELECT note_id FROM read.note WHERE lines = 0") == [(OTHER,)]
+
+
+def test_an_operator_hands_what_was_interrupted_to_the_workers(
+    cli: Cli, notes: Platform, owner: psycopg.Connection[Any]
+) -> None:
+    with pytest.raises(NoRun):
+        cli.run("carry-out", "notes")
+    owner.execute("INSERT INTO es.rebuild (name, kind) VALUES ('notes', 'rebuild')")
+    assert cli.run("resume", "notes") == (0, "notes: run\n")
+    assert cli.run("carry-out", "notes") == (0, "")
+    assert rows_of(notes, "SELECT state FROM es.rebuild") == [("done",)]
 
 
 def test_an_operator_pauses_a_live_projection_but_no_rebuild_that_does_not_run(cli: Cli, notes: Platform) -> None:

@@ -232,7 +232,7 @@ def test_an_order_that_ends_every_process_is_given_up(
 def carriers(notes: Platform, settings: Settings) -> Iterator[Carriers]:
     """Those of a worker, whose processes rebuild the notes and wait at the marked line."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    made = Carriers(notes, lambda name: command(settings, BATCH, MARKED), env)
+    made = Carriers(notes, lambda words: command(settings, BATCH, MARKED), env)
     yield made
     made.close()
 
