@@ -17,6 +17,7 @@ from commands.groups import router as groups
 from commands.moderation import router as moderation
 from commands.passwords import router as passwords
 from commands.privacy import router as privacy
+from commands.profiles import router as profiles
 from commands.projections import router as projections
 from commands.registration import router as registration
 from commands.requests import router as requests
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sessions,
     api_keys,
     privacy,
+    profiles,
     users,
     erasures,
     bans,

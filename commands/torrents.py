@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, UploadFile
-from psycopg import Cursor
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.base import Aggregate
@@ -18,10 +17,10 @@ from domain.metainfo import MAX_BYTES, Metainfo, announce_hashes, parse
 from domain.metainfo.bencode import encode
 from domain.permissions import Permission
 from domain.torrents import DuplicateTorrent, Torrent, TorrentState
+from runtime.blobs import keeping
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Clock, Member, Requires, StoreDep
 from runtime.http.types import Command, Id, Timestamp
-from runtime.recorder import Beside
 from runtime.store import NoSuchThing, Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1/torrents", tags=["torrents"], route_class=CommandRoute)
@@ -111,7 +110,7 @@ def upload_torrent(command: UploadForm, caller: Uploader, store: StoreDep) -> Up
         torrent,
         *claims,
         answer=Uploaded,
-        beside=_blob(stored),
+        beside=keeping(stored),
         status=torrent.state,
         info_hash_v1=torrent.info_hash_v1,
         info_hash_v2=torrent.info_hash_v2,
@@ -213,13 +212,3 @@ def _stored_form(metainfo: Metainfo) -> bytes:
     """What every user's copy is made from: the info dictionary and the piece layers, without any announce URL."""
     layers = [] if metainfo.piece_layers is None else [encode(b"piece layers"), metainfo.piece_layers]
     return b"".join([b"d", encode(b"info"), metainfo.info, *layers, b"e"])
-
-
-def _blob(stored: bytes) -> Beside:
-    """Saves `stored` in the command's transaction, so that no upload leaves a file without its torrent."""
-    row = (sha256(stored).digest(), stored)
-
-    def insert(cursor: Cursor[Any]) -> None:
-        cursor.execute("INSERT INTO es.blob (sha256, data) VALUES (%s, %s) ON CONFLICT DO NOTHING", row)
-
-    return insert

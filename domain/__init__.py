@@ -22,6 +22,7 @@ from domain.groups import Group
 from domain.moderation import Case
 from domain.peers import EdgeJournal
 from domain.privacy import Privacy
+from domain.profiles import Profile
 from domain.projections import Intervention
 from domain.requests import Request
 from domain.rights import Rights
@@ -51,6 +52,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Group,
     Privacy,
     Intervention,
+    Profile,
     Request,
     Rights,
     Session,

@@ -17,6 +17,7 @@ from projections.groups import groups
 from projections.moderation import moderation
 from projections.peers import peers
 from projections.privacy import privacy
+from projections.profiles import profiles
 from projections.requests import requests
 from projections.rights import rights
 from projections.search import search
@@ -30,6 +31,7 @@ ALL: tuple[Projection, ...] = (
     users,
     privacy,
     usernames,
+    profiles,
     groups,
     rights,
     bans,

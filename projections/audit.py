@@ -17,6 +17,8 @@ from domain.claims import Claim
 from domain.erasures import Erasure, ErasureProposal
 from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
+from domain.privacy import Privacy
+from domain.profiles import Profile
 from domain.rights import Rights
 from domain.sessions import Session
 from runtime.db import Writer
@@ -55,6 +57,8 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     ApiKey.Issued,
     FreeleechTokens.Opened,
     Rights.Opened,
+    Privacy.Opened,
+    Profile.Opened,
     Erasure.Begun,
     ErasureProposal.Made,
 )

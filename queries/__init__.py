@@ -21,6 +21,7 @@ from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
 from queries.peers import router as peers
 from queries.privacy import router as privacy
+from queries.profiles import router as profiles
 from queries.projections import router as projections
 from queries.requests import router as requests
 from queries.rights import router as rights
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy,
     sessions,
     login_defence,
+    profiles,
     users,
     erasures,
     usernames,

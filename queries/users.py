@@ -16,6 +16,7 @@ from domain.permissions import Permission
 from domain.privacy import Level
 from domain.usernames import username_key
 from queries.privacy import privacy_of
+from queries.profiles import ProfileShown, profile
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
@@ -91,6 +92,7 @@ class UserDetail(ListedUser):
     """A user as others see it. `privacy_level` is how much it hides."""
 
     privacy_level: Level
+    profile: ProfileShown
 
 
 class FoundUser(BaseModel):
@@ -121,7 +123,7 @@ def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: 
     return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
 
 
-@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy")])
+@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles")])
 def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
     own = user_id == caller.user_id
@@ -134,7 +136,8 @@ def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
         ).fetchone()
     if found is None:
         raise NoSuchThing("no such user")
-    return UserDetail(**dict(found), privacy_level=privacy_of(db, [user_id])[user_id].level)
+    level = privacy_of(db, [user_id])[user_id].level
+    return UserDetail(**dict(found), privacy_level=level, profile=profile(db, user_id))
 
 
 @router.get("/users", dependencies=[fresh("users")])

@@ -29,6 +29,7 @@ from domain.moderation import Case, Outcome
 from domain.peers import EdgeJournal
 from domain.permissions import Permission
 from domain.privacy import Privacy, PrivacyKey, PrivacySettings
+from domain.profiles import Profile, ProfilePart
 from domain.projections import Action, Intervention
 from domain.requests import Request
 from domain.rights import Rights
@@ -51,6 +52,7 @@ def write_history(platform: Platform) -> None:
     for n, user in enumerate(users):
         _session(platform, user)
         _privacy(platform, user)
+        _profile(platform, user)
         _bans(platform, user)
         _rights(platform, user)
         _api_keys(platform, user)
@@ -153,6 +155,17 @@ def _privacy(platform: Platform, user: User) -> None:
     privacy = Privacy.open(user.id)
     privacy.choose(PrivacySettings(frozenset({PrivacyKey.LAST_SEEN}), frozenset({PrivacyKey.SEEDING})))
     _save(platform, privacy, actor=user.id)
+
+
+def _profile(platform: Platform, user: User) -> None:
+    """Two pictures: one is removed by the user, one by staff."""
+    profile = Profile.open(user.id)
+    profile.describe("Archivist", "I *keep* things.")
+    profile.choose_avatar("ab" * 32, "cd" * 32, now=NOW)
+    profile.remove_avatar()
+    profile.choose_avatar("ba" * 32, "dc" * 32, now=NOW)
+    profile.clear([ProfilePart.BIO, ProfilePart.AVATAR], "advertising")
+    _save(platform, profile, actor=user.id)
 
 
 def _bans(platform: Platform, user: User) -> None:

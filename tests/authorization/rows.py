@@ -138,6 +138,13 @@ ROWS: dict[str, Row] = {
     "decline_erasure": Row(P.USERS_ERASE_APPROVE, own=NOT_BELOW, above=NOT_BELOW),
     "list_erasure_proposals": Row(P.USERS_ERASE_APPROVE),
 
+    # profiles
+    "describe_oneself": Row(P.POST),
+    "choose_avatar": Row(P.POST, "422 unsupported_picture", body={}),
+    "remove_avatar": Row(P.POST),
+    "clear_profile": Row(P.USERS_EDIT_PROFILES, own=NOT_BELOW, above=NOT_BELOW),
+    "get_avatar": Row(ANYBODY, NOBODY),
+
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
     "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),

@@ -134,7 +134,8 @@ class Site:
         if operation is None or operation.media_type is None or route.method in ("GET", "HEAD"):
             return {}
         if operation.media_type != "application/json":
-            return {"files": {"file": ("x.torrent", file_of("new"))}, "data": {"category": "books", "description": "d"}}
+            fields = {"category": "books", "description": "d"} if row.body is None else row.body
+            return {"files": {"file": ("x.torrent", file_of("new"))}, "data": fields}
         of_bob = {**self._common, "torrent_id": self.cast.bob.things["torrent_id"], "group": "power_user"}
         made: dict[str, Any] = DOCUMENT.good(DOCUMENT.body(operation), "", of_bob)
         return {"json": made | (row.body or {})}

@@ -57,6 +57,11 @@ SINCE = frozenset(
         "rights.secondary_group_expired",
         "rights.secondary_group_given",
         "rights.secondary_group_taken",
+        "profile.avatar_chosen",
+        "profile.avatar_removed",
+        "profile.cleared",
+        "profile.described",
+        "profile.opened",
     }
 )
 
