@@ -36,6 +36,7 @@ bench: $(COMPILED)
 # Each prints its seed, with which it can be repeated alone.
 campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.sessions
+	$(BIN)/python -m tests.campaigns.refresh_theft
 	$(BIN)/python -m tests.campaigns.http_fuzz
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
 	$(BIN)/python -m tests.campaigns.kills

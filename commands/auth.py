@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from commands.bans import ban_in_force
 from commands.login_defence import Attempt, guessing
+from commands.security_notices import tell
 from commands.usernames import user_named, username_claim_id
 from commands.users import ended_sessions
 from domain.bans import BanKind
@@ -21,7 +22,8 @@ from domain.errors import DomainError
 from domain.groups import Group, group_id
 from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
-from domain.sessions import Session
+from domain.security_notices import new_device, recovery_code_used, session_stolen
+from domain.sessions import Session, device_of
 from domain.users import FIRST_GROUP, User
 from runtime import second_factor
 from runtime.credentials import password_hash
@@ -30,6 +32,7 @@ from runtime.http.deps import AnonymousStore, Clock, PlatformDep
 from runtime.http.types import Command
 from runtime.passwords import verify_password
 from runtime.platform import Platform
+from runtime.settings import Settings
 from runtime.store import NOBODY, Receipt, Store, new_id
 from runtime.tokens import Pair, TokenReused, Unauthenticated, end_session, end_sessions, session_of
 
@@ -100,7 +103,7 @@ def refresh(command: Refresh, store: AnonymousStore, platform: PlatformDep, now:
         with store.history.pool.connection() as connection:
             pair = platform.tokens.rotate(connection, command.refresh_token, now)
     except TokenReused as reused:
-        _end(store, SYSTEM, reused.session_id, "reuse", now)
+        _end(store, SYSTEM, reused.session_id, "reuse", now, tell_by=platform.settings)
         raise
     user = store.get(User, pair.user_id)
     banned = ban_in_force(store, user.id, BanKind.ACCOUNT, now)
@@ -160,14 +163,24 @@ def _start_session(store: Store, platform: Platform, user: User, totp: str | Non
     pairs: list[Pair] = []
 
     def begin(cursor: Cursor[Any]) -> None:
-        sealer = platform.sealer(second_factor.PURPOSE)
-        if user.two_factor and not second_factor.use_code(cursor, sealer, user.id, totp or "", now):
-            raise WrongTotp("the code is wrong, or was used")
-        attempt.succeeded(cursor)
+        if user.two_factor:
+            _use_code(cursor, platform, user, totp or "", now)
+        if attempt.succeeded(cursor):
+            device, address = device_of(attempt.guess.user_agent), attempt.guess.ip or ""
+            tell(cursor, platform.settings, user, new_device(user.username, device, address, now))
         pairs.append(platform.tokens.start_session(cursor, user.id, now, session_id=session.id))
 
     receipt: Receipt = store.save(session, beside=begin)
     return _signed_in(pairs[0], receipt.position)
+
+
+def _use_code(cursor: Cursor[Any], platform: Platform, user: User, code: str, now: datetime) -> None:
+    sealer = platform.sealer(second_factor.PURPOSE)
+    if not second_factor.use_code(cursor, sealer, user.id, code, now):
+        raise WrongTotp("the code is wrong, or was used")
+    if second_factor.is_recovery_code(code):
+        left = second_factor.recovery_codes_left(cursor, user.id)
+        tell(cursor, platform.settings, user, recovery_code_used(user.username, left))
 
 
 def _signed_in(pair: Pair, position: int) -> SignedIn:
@@ -180,9 +193,17 @@ def _signed_in(pair: Pair, position: int) -> SignedIn:
 
 
 def _end(
-    store: Store, actor_id: UUID | None, session_id: UUID, reason: str, now: datetime, *, everywhere: bool = False
+    store: Store,
+    actor_id: UUID | None,
+    session_id: UUID,
+    reason: str,
+    now: datetime,
+    *,
+    everywhere: bool = False,
+    tell_by: Settings | None = None,
 ) -> None:
-    """Record the end of a session and end its tokens; the session's user is the actor unless another is named."""
+    """Record the end of a session and end its tokens, or those of all sessions; the session's user is the actor unless
+    another is named. With `tell_by` the user is told that somebody else had a copy of the token."""
     session = store.find(Session, session_id)
     if session is None or session.ended:  # the token of a session that is over ends no others
         return
@@ -193,6 +214,9 @@ def _end(
         if everywhere:
             end_sessions(cursor, session.user_id, now)
         end_session(cursor, session_id, now)
+        if tell_by is not None:
+            user = store.get(User, session.user_id)
+            tell(cursor, tell_by, user, session_stolen(user.username, now))
 
     _unrepeatable(store).acting_as(actor_id or session.user_id).save(session, *others, beside=sign_out)
 

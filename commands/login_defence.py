@@ -16,7 +16,6 @@ from domain.login_defence import (
     ACCOUNT_MEMORY,
     ADDRESS_MEMORY,
     KNOWN_FOR,
-    TELL_OWNER_EVERY,
     WRONG_CODES_MEMORY,
     Guesses,
     Standing,
@@ -62,12 +61,20 @@ def guessing(
     try:
         yield attempt
     except tuple(wrong) as error:
-        _fail(store, attempt, wrong[type(error)])
+        attempt.settled = True
+        with store.history.pool.connection() as connection:
+            login_defence.note_failure(connection, attempt.guess, wrong[type(error)])
         raise
     finally:
         if not attempt.settled:
             with store.history.pool.connection() as connection:
                 login_defence.take_back(connection, attempt.guess)
+
+
+def remember_device(cursor: Cursor[Any], store: Store, user_id: UUID, now: datetime) -> None:
+    """The address of this command is one of the user's own."""
+    if store.metadata.ip is not None:
+        login_defence.know_device(cursor, user_id, network_of(store.metadata.ip), now, now - KNOWN_FOR)
 
 
 def _begin(store: Store, account_id: UUID, now: datetime, *, with_code: bool) -> Guess:
@@ -100,10 +107,3 @@ def _standing(cursor: Cursor[Any], guess: Guess) -> Standing:
         codes=of("pair_codes" if known else "codes"),
         device_known=known,
     )
-
-
-def _fail(store: Store, attempt: Attempt, failure: str) -> None:
-    attempt.settled = True
-    now = attempt.guess.at
-    with store.history.pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-        login_defence.note_failure(cursor, attempt.guess, failure, now - TELL_OWNER_EVERY)

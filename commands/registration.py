@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from psycopg import Cursor
 
 from commands.emails import held_email, mail_confirmation
+from commands.login_defence import remember_device
 from commands.passwords import new_hash
 from commands.usernames import held_name, may_be_taken
 from domain.emails import check_email
@@ -90,6 +91,7 @@ def create_user(
 
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
+        remember_device(cursor, store, user.id, now)
         if beside is not None:
             beside(cursor, user.id)
 

@@ -12,10 +12,12 @@ from pydantic import BaseModel, Field
 
 from commands.login_defence import guessing
 from commands.passwords import WrongPassword, must_know_password, must_match
+from commands.security_notices import tell
 from commands.users import ended_sessions
 from domain.errors import DomainError, NotAllowed
 from domain.passwords import PASSWORD_MAX
 from domain.second_factor import FACTOR_CHANGED, TwoFactorOff, TwoFactorOn, WrongCode
+from domain.security_notices import factor_changed, recovery_codes_replaced
 from domain.users import User
 from runtime import second_factor
 from runtime.credentials import session_started
@@ -105,6 +107,7 @@ def verify_two_factor(
             raise WrongCode("this is not a present code of the secret")
         second_factor.keep_recovery_codes(cursor, user.id, codes)
         end_sessions(cursor, user.id, now, but=caller.session_id)
+        tell(cursor, platform.settings, user, factor_changed(user.username, "turned on"))
 
     with guessing(store, user.id, now, wrong=WRONG, with_code=True):
         return store.save(user, *others, answer=RecoveryCodes, beside=turn_on, recovery_codes=codes)
@@ -124,6 +127,7 @@ def disable_two_factor(
         must_have_code(cursor, platform, user.id, command.code, now)
         second_factor.forget(cursor, user.id)
         end_sessions(cursor, user.id, now, but=caller.session_id)
+        tell(cursor, platform.settings, user, factor_changed(user.username, "turned off"))
 
     with guessing(store, user.id, now, wrong=WRONG, with_code=True):
         must_match(store, user.id, command.password)
@@ -143,6 +147,7 @@ def replace_recovery_codes(
     def replace(cursor: Cursor[Any]) -> None:
         must_have_code(cursor, platform, user.id, command.code, now)
         second_factor.keep_recovery_codes(cursor, user.id, codes)
+        tell(cursor, platform.settings, user, recovery_codes_replaced(user.username))
 
     with guessing(store, user.id, now, wrong=WRONG, with_code=True):
         must_match(store, user.id, command.password)

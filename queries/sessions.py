@@ -9,22 +9,13 @@ from fastapi import APIRouter
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
+from domain.sessions import device_of
 from runtime.http.body import StrictRoute
 from runtime.http.deps import AccountOwner, Clock, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
 
 router = APIRouter(prefix="/api/v1/users/me/sessions", tags=["users"], route_class=StrictRoute)
-
-#: The first mark that a User-Agent has; those that others imitate come after them.
-_PROGRAMS = (
-    ("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"), ("CriOS/", "Chrome"),
-    ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"), ("python", "Python"),
-)  # fmt: skip
-_SYSTEMS = (
-    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
-    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
-)  # fmt: skip
 
 
 class SessionItem(BaseModel):
@@ -63,13 +54,6 @@ def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Cloc
             },
         ).fetchall()
     return page.page("sessions", [_item(row) for row in rows], lambda session: [session.id])
-
-
-def device_of(user_agent: str | None) -> str:
-    """A few words for a person, as in `Firefox on Linux`; what a User-Agent says is a claim."""
-    text = user_agent or ""
-    program, system = (next((name for mark, name in marks if mark in text), None) for marks in (_PROGRAMS, _SYSTEMS))
-    return f"{program or 'a program'} on {system}" if system else program or "an unknown device"
 
 
 def _item(row: dict[str, Any]) -> SessionItem:

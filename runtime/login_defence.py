@@ -98,15 +98,18 @@ def note(cursor: Cursor[Any], guess: Guess) -> None:
     )
 
 
-def note_failure(cursor: Cursor[Any], guess: Guess, failure: str, tell_since: datetime) -> int:
-    """The guess was wrong; returns how many failures the account has had since then."""
-    cursor.execute("UPDATE credentials.guess SET failure = %s WHERE guess_id = %s", (failure, guess.id))
-    row = cursor.execute(
-        "SELECT count(*) FROM credentials.guess WHERE user_id = %s AND at > %s AND failure IS NOT NULL",
-        (guess.account_id, tell_since),
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+def note_failure(db: Connection[Any], guess: Guess, failure: str) -> None:
+    """The guess was wrong, at the password or the second factor."""
+    db.execute("UPDATE credentials.guess SET failure = %s WHERE guess_id = %s", (failure, guess.id))
+
+
+def often_failed(db: Connection[Any], since: datetime, more_than: int) -> list[tuple[UUID, int]]:
+    """Accounts with more failures than that since then, with their number; names without an account are among them."""
+    return db.execute(
+        "SELECT user_id, count(*) FROM credentials.guess WHERE at > %s AND failure IS NOT NULL GROUP BY user_id"
+        " HAVING count(*) > %s ORDER BY user_id",
+        (since, more_than),
+    ).fetchall()
 
 
 def take_back(db: Connection[Any] | Cursor[Any], guess: Guess) -> None:

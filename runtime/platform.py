@@ -75,6 +75,7 @@ class Platform:
         self._open.callback(self.waker.close)
         self.tokens = Tokens(
             self.secrets.jwt,
+            previous=self.secrets.jwt_previous,
             access_s=settings.auth.access_token_s,
             session=timedelta(hours=settings.auth.jwt_expiration_hours),
             grace_s=settings.auth.refresh_grace_s,

@@ -70,10 +70,23 @@ def confirm(db: Cursor[Any], sealer: Sealer, user_id: UUID, code: str, now: date
     return True
 
 
+def is_recovery_code(code: str) -> bool:
+    """Whether it has the form of a recovery code, which is not that of an authenticator's."""
+    return _RECOVERY.fullmatch(_plain(code)) is not None
+
+
+def recovery_codes_left(db: Cursor[Any], user_id: UUID) -> int:
+    row = db.execute(
+        "SELECT count(*) FROM credentials.recovery_code WHERE user_id = %s AND used_at IS NULL", (user_id,)
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def use_code(db: Cursor[Any], sealer: Sealer, user_id: UUID, code: str, now: datetime) -> bool:
     """Burn a code of the authenticator or a recovery code; False when it is wrong or was used."""
-    recovery = code.replace("-", "").lower()
-    if _RECOVERY.fullmatch(recovery):
+    recovery = _plain(code)
+    if is_recovery_code(code):
         used = db.execute(
             "UPDATE credentials.recovery_code SET used_at = %s"
             " WHERE user_id = %s AND code_sha = %s AND used_at IS NULL",
@@ -109,6 +122,10 @@ def forget(db: Cursor[Any], user_id: UUID) -> None:
     """Remove the user's seed and recovery codes."""
     db.execute("DELETE FROM credentials.totp WHERE user_id = %s", (user_id,))
     db.execute("DELETE FROM credentials.recovery_code WHERE user_id = %s", (user_id,))
+
+
+def _plain(code: str) -> str:
+    return code.replace("-", "").lower()
 
 
 def _locked(db: Cursor[Any], user_id: UUID) -> Any:

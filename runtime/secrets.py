@@ -25,11 +25,13 @@ class SecretsError(Exception):
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
-    """`jwt` and `site` have 32 bytes or more, `key_encryption` exactly 32 (an AES-256 key)."""
+    """`jwt` and `site` have 32 bytes or more, `key_encryption` exactly 32 (an AES-256 key). `jwt_previous` is what
+    `jwt` takes the place of, empty without such a change."""
 
     jwt: bytes
     site: bytes
     key_encryption: bytes
+    jwt_previous: bytes = b""
 
 
 def ensure(settings: Settings) -> Secrets:
@@ -46,6 +48,7 @@ def ensure(settings: Settings) -> Secrets:
         jwt=jwt or kept["jwt"],
         site=site or kept["site"],
         key_encryption=sha256(b"key encryption key:" + key).digest() if key else kept["key_encryption"],
+        jwt_previous=_bytes(settings.auth.jwt_previous_secret),
     )
 
 

@@ -109,6 +109,7 @@ class Search(Section):
 
 class Auth(Section):
     jwt_secret: SecretStr = SecretStr("")  # "" = generated into the data directory (not in production)
+    jwt_previous_secret: SecretStr = SecretStr("")  # the one before, until what it signed has expired
     jwt_expiration_hours: Positive = 336  # how long a session lives without a refresh
     access_token_s: Positive = 600
     refresh_grace_s: Annotated[int, Field(ge=0, le=3600)] = 20
@@ -232,7 +233,7 @@ def http_url(host: str, port: int) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    for path in Settings.SECRETS:
+    for path in (*Settings.SECRETS, "auth.jwt_previous_secret"):
         if 0 < len(_secret(settings, path).encode()) < MIN_SECRET_BYTES:
             yield path, f"shorter than {MIN_SECRET_BYTES} bytes"
     if settings.edge.min_interval_s > settings.edge.interval_s:

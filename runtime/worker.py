@@ -18,6 +18,7 @@ from commands.bans import expire_ban
 from commands.erasures import go_on_erasing
 from commands.policies import POLICIES
 from commands.rights import expire_rights
+from commands.security_notices import tell_of_failures
 from commands.users import hold_to_ratio
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.base import SYSTEM
@@ -62,6 +63,8 @@ ERASE_S = 1.0
 ERASED_AT_ONCE = 50
 #: Namespace of the commands that complete erasures: one per person, however many workers look.
 ERASURE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b05")
+#: Guesses are told of once a day.
+TELL_OF_GUESSES_S = 60.0
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
@@ -84,7 +87,17 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _jobs(platform: Platform) -> Iterator[None]:
     """What has to happen because time passed."""
-    jobs = (_sending, _expiring, _expiring_rights, _watching, _erasing, _keeping_snapshots, _mailing, _carrying_out)
+    jobs = (
+        _sending,
+        _expiring,
+        _expiring_rights,
+        _watching,
+        _erasing,
+        _keeping_snapshots,
+        _mailing,
+        _carrying_out,
+        _warning,
+    )
     with ExitStack() as running:
         for job in jobs:
             running.enter_context(job(platform))
@@ -174,6 +187,15 @@ def erase_persons(platform: Platform, now: datetime) -> None:
 
 def _erasing(platform: Platform) -> AbstractContextManager[None]:
     return every(ERASE_S, "erase_persons", partial(erase_persons, platform))
+
+
+def tell_of_guesses(platform: Platform, now: datetime) -> None:
+    """Tell everybody at whose account somebody guesses passwords."""
+    tell_of_failures(platform, platform.store(SYSTEM), now)
+
+
+def _warning(platform: Platform) -> AbstractContextManager[None]:
+    return every(TELL_OF_GUESSES_S, "tell_of_guesses", partial(tell_of_guesses, platform))
 
 
 def take_snapshots(platform: Platform, now: datetime) -> None:

@@ -17,6 +17,7 @@ from runtime.passwords import Busy, hash_password, needs_rehash, verify_dummy, v
 from runtime.platform import Platform
 from runtime.tokens import (
     AUDIENCE,
+    HEADER,
     ISSUER,
     Pair,
     TokenReused,
@@ -27,6 +28,7 @@ from runtime.tokens import (
     forget_ended_sessions,
     session_of,
 )
+from tests.conftest import SECRETS
 from tests.given import rows_of
 
 NOW = datetime(2031, 1, 1, 12, 0, tzinfo=UTC)
@@ -125,6 +127,22 @@ def test_a_token_under_another_signature_is_refused() -> None:
             TOKENS.verify(token, NOW)
 
 
+def test_the_header_is_the_one_that_the_library_writes() -> None:
+    assert jwt.encode({}, SECRET, "HS256").split(".")[0] == HEADER
+
+
+def test_while_the_key_changes_the_old_one_counts_and_signs_nothing() -> None:
+    """F29: an overlap, and after it the old key opens nothing."""
+    old, new = Tokens(b"o" * 32), Tokens(b"n" * 32)
+    changing = Tokens(b"n" * 32, previous=b"o" * 32)
+    before = old.access_token(ADA, SESSION, NOW)
+    assert changing.verify(before, NOW).user_id == ADA
+    assert new.verify(changing.access_token(ADA, SESSION, NOW), NOW).user_id == ADA
+    for tokens, token in ((new, before), (old, changing.access_token(ADA, SESSION, NOW)), (changing, signed())):
+        with pytest.raises(Unauthenticated):
+            tokens.verify(token, NOW)
+
+
 # --- sessions
 
 
@@ -151,6 +169,18 @@ def test_within_the_grace_a_rotated_token_gives_the_same_successor(notes: Platfo
     second = rotate(notes, first, NOW).refresh_token
     assert rotate(notes, first, NOW + 20 * SECOND).refresh_token == second
     assert rotate(notes, second, NOW + 21 * SECOND).refresh_token != second
+
+
+def test_a_key_that_changes_within_the_grace_loses_no_session(notes: Platform) -> None:
+    """The successor was sealed under the old key: after the overlap only the repeat fails, and no session ends."""
+    first = start(notes).refresh_token
+    second = rotate(notes, first, NOW).refresh_token
+    changing, after = Tokens(b"n" * 32, previous=SECRETS.jwt), Tokens(b"n" * 32)
+    with notes.pool.connection() as connection:
+        assert changing.rotate(connection, first, NOW + SECOND).refresh_token == second
+        with pytest.raises(Unauthenticated):
+            after.rotate(connection, first, NOW + SECOND)
+        assert after.rotate(connection, second, NOW + 2 * SECOND).session_id
 
 
 def test_twenty_parallel_refreshes_give_one_successor(notes: Platform) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from queries.sessions import device_of
+from domain.sessions import device_of
 from tests.bans.callers import Site, refusal, soon
 from tests.given import rows_of
 from tests.members import PASSWORD, Member
