@@ -6,12 +6,10 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 WORKDIR /src
-RUN python -m venv /opt/tracker
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && python -m venv /opt/tracker
 COPY requirements.lock ./
-# The lock has exact versions and hashes of everything, tools of development included; those do not go into the image.
-RUN /opt/tracker/bin/pip install --require-hashes -r requirements.lock \
- && /opt/tracker/bin/pip uninstall --yes \
-      aiosmtpd bencode.py httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-psutil
+RUN /opt/tracker/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY commands commands
 COPY domain domain
@@ -20,7 +18,12 @@ COPY projections projections
 COPY queries queries
 COPY runtime runtime
 COPY tracker_edge tracker_edge
-RUN /opt/tracker/bin/pip install --no-build-isolation --no-deps .
+# The edge's hot modules become native code here, where a compiler is. The lock has exact versions and hashes of
+# everything, tools of development included; those do not go into the image.
+RUN /opt/tracker/bin/pip install --no-build-isolation --no-deps . \
+ && cd / && /opt/tracker/bin/python -m tracker_edge.compiled \
+ && /opt/tracker/bin/pip uninstall --yes \
+      aiosmtpd bencode.py httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-psutil
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 tracker \

@@ -67,7 +67,8 @@ class StandAlone:
             "port": port, "users": users, "torrents": torrents, "peers": peers, "number": number,
             "processes": processes,
         }  # fmt: skip
-        native = ["tracker_edge.compiled"] if compiled and place().is_dir() else []
+        self.compiled = compiled and place().is_dir()
+        native = ["tracker_edge.compiled"] if self.compiled else []
         self._command = [sys.executable, "-m", *native, "bench.stand_alone", str(folder)]
         self._command += [f"--{name}={value}" for name, value in figures.items()] + ["--keep"] * keep
         self._process: subprocess.Popen[bytes] | None = None

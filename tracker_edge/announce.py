@@ -14,6 +14,9 @@ from tracker_edge.others import Latest
 from tracker_edge.protocol.compact import may_hand_out
 from tracker_edge.protocol.types import (
     DEFAULT_NUMWANT,
+    REGULAR,
+    STARTED,
+    STOPPED,
     AccountDisabled,
     Counts,
     LeechingForbidden,
@@ -85,7 +88,7 @@ class Tracker:
         swarms' clock, `agent` the client's User-Agent (None over UDP).
         """
         torrent, user = self._admitted(query, key, now_us, agent)
-        info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, compact, no_peer_id, client_key = query
+        peer_id, port, event, numwant, left = query.peer_id, query.port, query.event, query.numwant, query.left
         if left > torrent.size > 0:  # Transmission says 2^63-1 while it has no metadata
             left = torrent.size
         swarm = torrent.swarm or self._swarm(torrent)
@@ -95,39 +98,41 @@ class Tracker:
             self.latest.note(torrent.id + user.id + peer_id, event, now_us)
         wanted = self._numwant if numwant < 0 else min(numwant, self._numwant_max)
         limit = _HIDDEN_BY[hidden] if hidden else self._flood.over(user, address, now_s)
-        if limit is None and ago is not None and ago < self._early_s and event == Event.REGULAR:
+        if limit is None and ago is not None and ago < self._early_s and event == REGULAR:
             limit = "min_interval"
-        if limit is not None or event == Event.STOPPED:
+        if limit is not None or event == STOPPED:
             wanted = 0
         six, size = len(address) == 16, len(address)
         peers: bytes | list[Peer]
-        if compact:
+        if query.compact:
             peers, peers6 = self._compact(swarm, user_key, wanted, left == 0, six=six, dual=dual)
         else:
             peers, peers6 = self._long(swarm, user_key, wanted, left == 0, six=six, dual=dual), None
-            if no_peer_id:
+            if query.no_peer_id:
                 peers = [peer._replace(peer_id=b"") for peer in peers]
         reply = Reply(
             swarm.seeders,
             swarm.leechers,
             swarm.completed,
             # Spread by what a session keeps, so that each has its own rhythm and none changes it.
-            self.load.interval_s + crc32(info_hash, crc32(peer_id)) % self._jitter_s,
+            self.load.interval_s + crc32(query.info_hash, crc32(peer_id)) % self._jitter_s,
             self.min_interval_s,
             peers,
             peers6,
             WARNINGS[limit] if limit is not None else None,
             # BEP 24, once a session: a client that is told 127.0.0.1 by its tracker learns nothing.
-            address if event == Event.STARTED and may_hand_out(address, allow_private=False) else None,
+            address if event == STARTED and may_hand_out(address, allow_private=False) else None,
             limit=limit,
         )
-        who = user.id, torrent.id, peer_id, address
-        return reply, pack_row(now_us, uploaded, downloaded, left, client_key, port, event, size, *who)
+        return reply, pack_row(
+            now_us, query.uploaded, query.downloaded, left, query.key, port, event, size,
+            user.id, torrent.id, peer_id, address,
+        )  # fmt: skip
 
     def _admitted(self, query: Query, key: bytes, now_us: int, agent: bytes | None) -> tuple[Torrent, User]:
         """Whose announce of what this is, when it may be taken; raises `Refused`."""
         access, event = self.access, query.event
-        if query.port in access.refused_ports and event != Event.STOPPED:
+        if query.port in access.refused_ports and event != STOPPED:
             raise PortNotAllowed(f"Port {query.port} is not allowed")
         torrent = access.torrent(query.info_hash)
         user = access.user(key, torrent)
@@ -140,7 +145,7 @@ class Tracker:
             raise _closed(torrent, now_us)
         if not user.enabled:
             raise AccountDisabled("Account is disabled")
-        if query.left and not user.can_leech and event != Event.STOPPED:
+        if query.left and not user.can_leech and event != STOPPED:
             raise LeechingForbidden("Downloading is not allowed for this account")
         if self.load.refuses:
             raise TrackerBusy("The tracker is busy")

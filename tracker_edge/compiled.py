@@ -21,7 +21,6 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +34,7 @@ MODULES = (
     "tracker_edge.http",
     "tracker_edge.journal.writer",
     "tracker_edge.load",
+    "tracker_edge.metrics",
     "tracker_edge.others",
     "tracker_edge.protocol.bencode",
     "tracker_edge.protocol.compact",
@@ -50,6 +50,8 @@ MODULES = (
     "tracker_edge.udp",
     "tracker_edge.unregistered",
 )
+#: What they import of ours.
+_PACKAGES = ("domain", "runtime", "tracker_edge")
 #: They are compiled together and call each other as C functions, so all of them are native or none is.
 _SETUP = """
 from mypyc.build import mypycify
@@ -72,7 +74,7 @@ class CannotCompile(Exception):
 
 def place() -> Path:
     """Where the modules belong that were compiled from the present sources for this Python."""
-    digest = hashlib.sha256(f"{sysconfig.get_config_var('SOABI')} {_mypy_version()}".encode())
+    digest = hashlib.sha256(str(sysconfig.get_config_var("SOABI")).encode())
     for path in (Path(__file__), *map(_source, MODULES)):
         digest.update(path.read_bytes())
     return Path(sys.prefix) / "tracker-edge" / digest.hexdigest()[:20]
@@ -127,11 +129,14 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def _compile(folder: Path) -> None:
+    # Beside nothing else: mypy takes the folder that it starts in for the program's own.
+    for package in _PACKAGES:
+        shutil.copytree(ROOT / package, folder / "sources" / package, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "mypy.ini").write_text(_MYPY)
     arguments = ["--config-file", str(folder / "mypy.ini"), "--cache-dir", str(folder / "cache")]
     arguments += [str(_source(module).relative_to(ROOT)) for module in MODULES]
     text = _SETUP.format(arguments=arguments, generated=str(folder / "c"), target=str(folder / "modules"))
-    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", text], cwd=folder / "sources", capture_output=True, text=True)
     if done.returncode:
         raise CannotCompile(f"the compiler refuses: {(done.stderr + done.stdout).strip()[-2000:]}")
 
@@ -142,15 +147,8 @@ def _must_be_able() -> None:
         raise CannotCompile(f"there is no C compiler ({compiler})")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         raise CannotCompile("the headers of Python are missing (Debian: python3-dev)")
-    if not _mypy_version():
+    if importlib.util.find_spec("mypyc") is None:
         raise CannotCompile("mypy is not installed")
-
-
-def _mypy_version() -> str:
-    try:
-        return version("mypy")
-    except PackageNotFoundError:
-        return ""
 
 
 def _source(module: str) -> Path:

@@ -208,8 +208,8 @@ class Server:
         connection.reply(response(bencode.refusal(error), close=close, old=old))
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection; replies leave in the order of the requests."""
+class Connection:
+    """One client's connection, an `asyncio.Protocol` by its methods; replies leave in the order of the requests."""
 
     __slots__ = (
         "address",

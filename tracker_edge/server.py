@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import structlog
@@ -173,7 +173,7 @@ class Edge:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            self._servers.append(await loop.create_server(self.server.connection, sock=listener, backlog=BACKLOG))
+            self._servers.append(await loop.create_server(self._connection, sock=listener, backlog=BACKLOG))
         self._hear_datagrams()
 
     @property
@@ -307,6 +307,9 @@ class Edge:
                 self._expired(gone)
             if gone is None or number % EVICT_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _connection(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, self.server.connection())  # by its methods, not by its ancestors
 
     def _expired(self, gone: Gone) -> None:
         now_us = self.server.now_us()

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", type=int, default=MILLION, help="loaded before the edge is asked")
+    parser.add_argument("--plain", action="store_true", help="the edge as plain Python, also where it is compiled")
     parser.add_argument("--short", action="store_true", help="1 round of 2 s at 100,000 peers")
     options = parser.parse_args()
     if options.short:
@@ -72,8 +73,11 @@ def speed(options: argparse.Namespace, loads: Loads) -> None:
         if "opentracker" not in absent:
             running.enter_context(opentracker(folder, ports[2], catalogue))
         edge = running.enter_context(
-            StandAlone(folder, port=ports[0], users=users, torrents=torrents, peers=options.peers)
+            StandAlone(
+                folder, port=ports[0], users=users, torrents=torrents, peers=options.peers, compiled=not options.plain
+            )
         )
+        print("the edge is compiled" if edge.compiled else "the edge is plain Python")
         print(f"{options.peers:,} peers of {users:,} users on {torrents:,} torrents are loaded into the edge")
         run = Speed(
             edge, catalogue, loads, folder, seconds=options.seconds, rounds=options.rounds,

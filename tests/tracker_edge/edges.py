@@ -15,6 +15,7 @@ from domain.announces import Announce, decode
 from runtime.journal import GENESIS, Segment
 from runtime.settings import Edge as EdgeSettings
 from tracker_edge.access import Access, Changes, TorrentRow, UserRow, changes
+from tracker_edge.protocol.types import Query, Reply
 from tracker_edge.server import Edge, Sources
 
 SECRET = b"announce secret of the tests" * 2
@@ -52,6 +53,11 @@ def access() -> Access:
 
 def key(user_id: UUID, torrent_id: UUID | None = None, passkey_no: int = 1) -> str:
     return announce_key(SECRET, user_id, passkey_no, torrent_id)
+
+
+def told(one: Query | Reply) -> dict[str, object]:
+    """Everything that is asked or answered, by name: the hot path compares neither, so they have no equality."""
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def peer(number: int) -> bytes:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from domain.announces import Announce, Event, unpack
-from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HASH, HYBRID, V2, access, key, peer, some
+from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HASH, HYBRID, V2, access, key, peer, some, told
 from tests.tracker_edge.edges import torrent as torrent_row
 from tests.tracker_edge.edges import user as user_row
 from tracker_edge.announce import REASON_SHOWN_US, WARNINGS, Tracker, expired_row
@@ -48,9 +48,11 @@ class Clients:
         announce_key: str | None = None, **changed: Any,
     ) -> Answer:  # fmt: skip
         query = Query(HASH[torrent_id], peer(number), 7000 + number, 0, 0, 100, Event.REGULAR, -1, True, False, 77)
+        for name, value in changed.items():
+            setattr(query, name, value)
         given = (announce_key or key(user_id, torrent_id)).encode()
         here = address or bytes((8, 8, 8, number))
-        return Answer(*self.tracker.announce(query._replace(**changed), given, here, NOW_US, self.now_s))
+        return Answer(*self.tracker.announce(query, given, here, NOW_US, self.now_s))
 
     def refused(self, kind: type[Refused], user_id: UUID, **changed: Any) -> str:
         with pytest.raises(kind) as caught:
@@ -66,7 +68,7 @@ def clients() -> Clients:
 
 def test_two_clients_find_each_other(clients: Clients) -> None:
     first = clients.come(ANN, 1, left=0, event=Event.STARTED)
-    assert first.reply[:7] == (1, 0, 0, 1800, 900, b"", None)
+    assert told(first.reply) == told(Reply(1, 0, 0, 1800, 900, b"", None, external_ip=bytes((8, 8, 8, 1))))
     second = clients.come(BOB, 2, event=Event.STARTED)
     assert second.reply.peers == bytes((8, 8, 8, 1)) + (7001).to_bytes(2, "big")
 

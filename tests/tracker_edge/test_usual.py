@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.tracker_edge.edges import told
 from tracker_edge.protocol import query, usual
 from tracker_edge.protocol.http import Fields, Request, RequestReader
 from tracker_edge.protocol.types import Query, Refused
@@ -44,6 +45,10 @@ def slowly(data: bytes) -> tuple[Query, bytes, Fields] | None:
         return None
 
 
+def seen(read: tuple[Query, bytes, Fields] | None) -> tuple[object, ...] | None:
+    return None if read is None else (told(read[0]), *read[1:])
+
+
 @pytest.mark.parametrize("text", [LIBTORRENT, TRANSMISSION, LIBTORRENT.replace(b"&event=started", b"")])
 @pytest.mark.parametrize("path", [b"/announce/" + KEY, b"/" + KEY + b"/announce"])
 @pytest.mark.parametrize("fields", [FIELDS, FIELDS + b"\r\nConnection: close"])
@@ -55,7 +60,7 @@ def test_what_real_clients_send_is_read_the_quick_way(text: bytes, path: bytes, 
     if b"left=9223372036854775807" in text:  # a number of 19 digits is left to the slow way
         assert taken is None
     else:
-        assert taken == expected
+        assert seen(taken) == seen(expected)
 
 
 _NAMES = (b"info_hash", b"peer_id", b"port", b"uploaded", b"left", b"event", b"numwant", b"key", b"compact", b"x", b"")
@@ -92,4 +97,4 @@ def test_what_is_read_the_quick_way_is_read_alike_the_slow_way(data: bytes) -> N
     slowly(data)
     taken = usual.read(data)
     if taken is not None:
-        assert taken == slowly(data)
+        assert seen(taken) == seen(slowly(data))

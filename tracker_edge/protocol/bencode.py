@@ -18,7 +18,9 @@ MAX_TEXT_BYTES = 64
 
 def announce_reply(reply: Reply) -> bytes:
     """The body of an accepted announce."""
-    complete, incomplete, downloaded, interval, min_interval, peers, peers6, warning, external, tracker_id, _ = reply
+    complete, incomplete, downloaded, interval = reply.complete, reply.incomplete, reply.downloaded, reply.interval
+    min_interval, peers, peers6 = reply.min_interval, reply.peers, reply.peers6
+    warning, external, tracker_id = reply.warning, reply.external_ip, reply.tracker_id
     listed = isinstance(peers, list)
     if not (listed or external or warning or tracker_id or downloaded is None or min_interval is None):
         head = b"d8:completei%de10:downloadedi%de10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:%b"

@@ -6,9 +6,8 @@ import re
 import zlib
 from functools import lru_cache
 
-from domain.announces import Event
 from domain.base import MAX_COUNT
-from tracker_edge.protocol.types import BadQuery, Query
+from tracker_edge.protocol.types import COMPLETED, PARTIAL_SEED, REGULAR, STARTED, STOPPED, BadQuery, Query
 
 #: Real announces are below 600 bytes; longer ones carry something else.
 MAX_ANNOUNCE_QUERY_BYTES = 2048
@@ -21,11 +20,11 @@ MAX_PORT = 65535
 TOO_LONG = "GET string too long"
 
 EVENTS = {
-    b"": Event.REGULAR,
-    b"started": Event.STARTED,
-    b"completed": Event.COMPLETED,
-    b"stopped": Event.STOPPED,
-    b"paused": Event.PAUSED,  # BEP 21
+    b"": REGULAR,
+    b"started": STARTED,
+    b"completed": COMPLETED,
+    b"stopped": STOPPED,
+    b"paused": PARTIAL_SEED,  # BEP 21
 }
 _BYTE = {b"%02x" % n: bytes((n,)) for n in range(256)}
 _BYTE |= {pair[:1] + pair[1:].upper(): byte for pair, byte in _BYTE.items()}
@@ -62,7 +61,7 @@ def announce(query: bytes) -> tuple[Query, bytes]:
     if uploaded is None or downloaded is None or left is None:
         raise BadQuery(_bad_counter(found, counters))
     port = count(get(b"port"))
-    if port is None or port > MAX_PORT or (port < MIN_PORT and (port or event is not Event.STOPPED)):
+    if port is None or port > MAX_PORT or (port < MIN_PORT and (port or event != STOPPED)):
         raise BadQuery("Invalid port" if b"port" in found else "Missing port")
     numwant = wanted(found)
     if numwant is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
+from domain.announces import Event
 from domain.errors import Conflict, DomainError, Malformed, NotAllowed, NotFound
 
 #: Clients honour only `interval` and `min interval`, also on failures (BEP 31's `retry in` is ignored by all).
@@ -13,21 +14,60 @@ TRANSIENT_INTERVAL_S = 300
 #: Peers when a client does not say how many: BEP 3's customary default.
 DEFAULT_NUMWANT = 50
 
+#: The events as plain numbers: members of an enumeration are looked up at each use.
+REGULAR: Final[int] = Event.REGULAR.value
+COMPLETED: Final[int] = Event.COMPLETED.value
+STARTED: Final[int] = Event.STARTED.value
+STOPPED: Final[int] = Event.STOPPED.value
+PARTIAL_SEED: Final[int] = Event.PAUSED.value
+EXPIRED: Final[int] = Event.EXPIRED.value
 
-class Query(NamedTuple):
-    """One announce as the client wrote it; counters are bytes, `numwant` is -1 for "as many as you think fit"."""
 
-    info_hash: bytes  # 20 bytes: v1, or v2 cut to 20 (BEP 52)
-    peer_id: bytes  # 20 bytes
-    port: int  # 0 only with `stopped`
-    uploaded: int
-    downloaded: int
-    left: int
-    event: int  # domain.announces.Event
-    numwant: int
-    compact: bool
-    no_peer_id: bool
-    key: int
+class Query:
+    """One announce as the client wrote it; counters are bytes, `numwant` is -1 for "as many as you think fit".
+
+    No tuple, because a class of our own is made in a tenth of the time where it is compiled.
+    """
+
+    __slots__ = (
+        "compact",
+        "downloaded",
+        "event",
+        "info_hash",
+        "key",
+        "left",
+        "no_peer_id",
+        "numwant",
+        "peer_id",
+        "port",
+        "uploaded",
+    )
+
+    def __init__(
+        self,
+        info_hash: bytes,
+        peer_id: bytes,
+        port: int,
+        uploaded: int,
+        downloaded: int,
+        left: int,
+        event: int,
+        numwant: int,
+        compact: bool,
+        no_peer_id: bool,
+        key: int,
+    ) -> None:
+        self.info_hash = info_hash  # 20 bytes: v1, or v2 cut to 20 (BEP 52)
+        self.peer_id = peer_id  # 20 bytes
+        self.port = port  # 0 only with `stopped`
+        self.uploaded = uploaded
+        self.downloaded = downloaded
+        self.left = left
+        self.event = event  # a number of domain.announces.Event
+        self.numwant = numwant
+        self.compact = compact
+        self.no_peer_id = no_peer_id
+        self.key = key
 
 
 class Peer(NamedTuple):
@@ -38,20 +78,48 @@ class Peer(NamedTuple):
     port: int
 
 
-class Reply(NamedTuple):
+class Reply:
     """What a client is told after an accepted announce; `peers` and `peers6` are compact, None leaves the key out."""
 
-    complete: int
-    incomplete: int
-    downloaded: int | None
-    interval: int
-    min_interval: int | None
-    peers: bytes | list[Peer]
-    peers6: bytes | None = None
-    warning: bytes | None = None
-    external_ip: bytes | None = None
-    tracker_id: bytes | None = None
-    limit: str | None = None  # the limit that keeps the peers from the client; it is told in the warning
+    __slots__ = (
+        "complete",
+        "downloaded",
+        "external_ip",
+        "incomplete",
+        "interval",
+        "limit",
+        "min_interval",
+        "peers",
+        "peers6",
+        "tracker_id",
+        "warning",
+    )
+
+    def __init__(
+        self,
+        complete: int,
+        incomplete: int,
+        downloaded: int | None,
+        interval: int,
+        min_interval: int | None,
+        peers: bytes | list[Peer],
+        peers6: bytes | None = None,
+        warning: bytes | None = None,
+        external_ip: bytes | None = None,
+        tracker_id: bytes | None = None,
+        limit: str | None = None,
+    ) -> None:
+        self.complete = complete
+        self.incomplete = incomplete
+        self.downloaded = downloaded
+        self.interval = interval
+        self.min_interval = min_interval
+        self.peers = peers
+        self.peers6 = peers6
+        self.warning = warning
+        self.external_ip = external_ip
+        self.tracker_id = tracker_id
+        self.limit = limit  # what keeps the peers from the client; it is told in the warning
 
 
 class Counts(NamedTuple):

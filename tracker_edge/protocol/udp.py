@@ -12,7 +12,7 @@ from typing import Final
 from domain.announces import Event
 from domain.base import MAX_COUNT
 from tracker_edge.protocol.query import MAX_PORT, MIN_PORT, parameters, route
-from tracker_edge.protocol.types import BadQuery, Counts, Query, Reply
+from tracker_edge.protocol.types import STOPPED, BadQuery, Counts, Query, Reply
 
 CONNECT: Final = 0
 ANNOUNCE: Final = 1
@@ -54,7 +54,7 @@ def announce(datagram: bytes, *, six: bool) -> tuple[Query, bytes]:
         raise BadQuery("Invalid event")
     if downloaded > MAX_COUNT or left > MAX_COUNT or uploaded > MAX_COUNT:
         raise BadQuery("Invalid counter")
-    if port < MIN_PORT and (port or event != Event.STOPPED):
+    if port < MIN_PORT and (port or event != STOPPED):
         raise BadQuery("Invalid port")
     most = _MOST_PEERS[six]
     wanted = -1 if numwant < 0 else min(numwant, most)

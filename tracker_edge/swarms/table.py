@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Final, NamedTuple
 
-from domain.announces import Event
 from tracker_edge.protocol.compact import may_hand_out
-from tracker_edge.protocol.types import Counts, Peer
+from tracker_edge.protocol.types import COMPLETED, EXPIRED, PARTIAL_SEED, STOPPED, Counts, Peer
 from tracker_edge.swarms.limits import Allowance, Everything, Limits
 from tracker_edge.swarms.roster import user_key, user_number
 from tracker_edge.swarms.swarm import ELSEWHERE, HIDDEN, PAUSED, SEEDER, TOO_MANY_PEERS, Swarm
@@ -118,17 +117,17 @@ class Swarms:
         """
         key = swarm.key + user + peer_id
         slot = self._index.get(key)
-        if event == Event.STOPPED or event == Event.EXPIRED:
+        if event == STOPPED or event == EXPIRED:
             if slot is not None:
                 self._remove(slot, swarm)
             return _GONE
-        flags = SEEDER if not left else PAUSED if event == Event.PAUSED else 0
+        flags = SEEDER if not left else PAUSED if event == PARTIAL_SEED else 0
         if elsewhere:
             flags |= ELSEWHERE
         if slot is None:
             self._supersede(swarm, user, address, port)
             slot = self._add(key, swarm, flags)
-            if event == Event.COMPLETED and not left:
+            if event == COMPLETED and not left:
                 swarm.completed += 1
         elif self._flags[slot] != flags:
             self._change(slot, swarm, flags)
