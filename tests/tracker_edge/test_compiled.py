@@ -59,7 +59,8 @@ def test_a_source_that_was_changed_is_not_what_was_compiled(tmp_path: Path, monk
     shutil.copytree(compiled.ROOT / "tracker_edge", tmp_path / "tracker_edge")
     monkeypatch.setattr(compiled, "ROOT", tmp_path)
     assert compiled.place() == before
-    (tmp_path / "tracker_edge/flood.py").open("a").write("\n")
+    changed = tmp_path / "tracker_edge/flood.py"
+    changed.write_text(changed.read_text() + "\n")
     assert compiled.place() != before
     assert compiled.use() is not None
 
