@@ -9,21 +9,23 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
-from domain.api_keys import MAX_KEYS, ApiKey, Scope, TooManyApiKeys
+from domain.api_keys import MAX_KEYS, ApiKey, Scope, TooManyApiKeys, check_expiry
 from runtime.api_keys import count_keys, forget_key, keep_key, living_keys, new_key
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Clock, StoreDep
-from runtime.http.types import Command, Id
+from runtime.http.types import Command, Id, Timestamp
 from runtime.store import NoSuchThing, Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1/users/me/api-keys", tags=["api keys"], route_class=CommandRoute)
 
 
 class IssueApiKey(Command):
-    """`read` lets GET and HEAD through, `write` everything but the security of the account."""
+    """`read` lets GET and HEAD through, `write` everything but the security of the account; `torrents`, `requests` and
+    `moderation` what belongs to that section, reading and writing."""
 
     name: str = Field(description="what the key is for, 1 to 64 characters")
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
+    expires_at: Timestamp | None = Field(None, description="null for never")
 
 
 class NewApiKey(Receipt):
@@ -36,13 +38,15 @@ class NewApiKey(Receipt):
 
 @router.post("", status_code=201)
 def issue_api_key(command: IssueApiKey, caller: AccountOwner, store: StoreDep, now: Clock) -> NewApiKey:
-    """Make a key. It may do what its user may, within its scopes, until it is revoked or the user is shut out."""
-    key, issued = new_key(), ApiKey.issue(new_id(), caller.user_id, command.name, command.scopes)
+    """Make a key. It may do what its user may, within its scopes, until it expires, is
+    revoked, or the user is shut out."""
+    check_expiry(command.expires_at, now=now)
+    key, issued = new_key(), ApiKey.issue(new_id(), caller.user_id, command.name, command.scopes, command.expires_at)
 
     def keep(cursor: Cursor[Any]) -> None:
-        if count_keys(cursor, caller.user_id) >= MAX_KEYS:
+        if count_keys(cursor, caller.user_id, now) >= MAX_KEYS:
             raise TooManyApiKeys(f"nobody has more than {MAX_KEYS} keys: revoke one first")
-        keep_key(cursor, issued.id, caller.user_id, key, issued.scopes, now)
+        keep_key(cursor, issued.id, caller.user_id, key, issued.scopes, now, issued.expires_at)
 
     return store.save(issued, answer=NewApiKey, beside=keep, key=key)
 

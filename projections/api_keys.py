@@ -15,8 +15,8 @@ api_keys = Projection("api_keys", "api_key", stream="key_id")
 @api_keys.on(ApiKey.Issued)
 def issued(fact: Fact[ApiKey.Issued], db: Writer) -> None:
     db.execute(
-        "INSERT INTO api_key (key_id, user_id, name, scopes, created_at) VALUES (%s, %s, %s, %s, %s)",
-        (fact.stream_id, fact.event.user_id, fact.event.name, fact.event.scopes, fact.at),
+        "INSERT INTO api_key (key_id, user_id, name, scopes, created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s)",
+        (fact.stream_id, fact.event.user_id, fact.event.name, fact.event.scopes, fact.at, fact.event.expires_at),
     )
 
 

@@ -19,13 +19,15 @@ router = APIRouter(prefix="/api/v1/users/me/api-keys", tags=["api keys"], route_
 
 
 class ApiKeyItem(BaseModel):
-    """One key; `last_used_at` is exact to a minute, null before its first use."""
+    """One key; `last_used_at` is exact to a minute, null before its first use; `expires_at` is null for never. A key
+    that has expired is shown for thirty days more."""
 
     id: UUID
     name: str
     scopes: list[Scope]
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None
 
 
 @router.get("", dependencies=[fresh("api_keys")])
@@ -34,7 +36,7 @@ def list_api_keys(caller: AccountOwner, db: ReadDb, page: PageDep) -> Page[ApiKe
     after = page.after("api_keys")
     with db.cursor(row_factory=class_row(ApiKeyItem)) as cursor:
         rows = cursor.execute(
-            "SELECT r.key_id AS id, r.name, r.scopes, r.created_at, k.last_used_at"
+            "SELECT r.key_id AS id, r.name, r.scopes, r.created_at, k.last_used_at, r.expires_at"
             " FROM api_key r JOIN credentials.api_key k USING (key_id)"
             " WHERE r.user_id = %(user)s AND (%(after)s::uuid IS NULL OR r.key_id < %(after)s)"
             " ORDER BY r.key_id DESC LIMIT %(limit)s",

@@ -1,6 +1,7 @@
 """API keys where they open something: their hashes beside the event store, by which a request is let in.
 
-A key is 32 random bytes, so its plain SHA-256 gives nothing away. A row exists exactly as long as the key opens.
+A key is 32 random bytes, so its plain SHA-256 gives nothing away. A row exists as long as the key opens, and a
+while after it has expired.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from psycopg import Connection, Cursor
 PREFIX = "utp_"
 #: `last_used_at` is as exact as this, so that a busy key costs one write a minute.
 USE_NOTED_EVERY = timedelta(minutes=1)
+#: Expired keys are shown to their owner for so long.
+EXPIRED_KEEP = timedelta(days=30)
 
 _KEY = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
 
@@ -32,18 +35,31 @@ def key_sha(key: str) -> bytes | None:
     return hashlib.sha256(key.encode()).digest() if _KEY.fullmatch(key) else None
 
 
-def count_keys(db: Cursor[Any], user_id: UUID) -> int:
-    """How many keys the user has, while nobody else adds one: until this transaction ends, others wait here."""
+def count_keys(db: Cursor[Any], user_id: UUID, now: datetime) -> int:
+    """How many living keys the user has, while nobody else adds one: until this transaction ends, others wait here."""
     db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"api keys of {user_id}",))
-    row = db.execute("SELECT count(*) FROM credentials.api_key WHERE user_id = %s", (user_id,)).fetchone()
+    row = db.execute(
+        "SELECT count(*) FROM credentials.api_key WHERE user_id = %s AND (expires_at IS NULL OR expires_at > %s)",
+        (user_id, now),
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def keep_key(db: Cursor[Any], key_id: UUID, user_id: UUID, key: str, scopes: Collection[str], now: datetime) -> None:
+def keep_key(
+    db: Cursor[Any],
+    key_id: UUID,
+    user_id: UUID,
+    key: str,
+    scopes: Collection[str],
+    now: datetime,
+    expires_at: datetime | None = None,
+) -> None:
+    """From the commit on the key opens what its scopes say, until it expires."""
     db.execute(
-        "INSERT INTO credentials.api_key (key_id, user_id, key_sha, scopes, issued_at) VALUES (%s, %s, %s, %s, %s)",
-        (key_id, user_id, key_sha(key), list(scopes), now),
+        "INSERT INTO credentials.api_key (key_id, user_id, key_sha, scopes, issued_at, expires_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (key_id, user_id, key_sha(key), list(scopes), now, expires_at),
     )
 
 
@@ -61,6 +77,11 @@ def forget_key(db: Cursor[Any], key_id: UUID) -> None:
 def forget_keys(db: Cursor[Any], user_id: UUID) -> None:
     """The same for every key of a user."""
     db.execute("DELETE FROM credentials.api_key WHERE user_id = %s", (user_id,))
+
+
+def forget_expired_keys(db: Connection[Any], now: datetime) -> int:
+    """Remove what expired long ago; returns how many keys."""
+    return db.execute("DELETE FROM credentials.api_key WHERE expires_at < %s", (now - EXPIRED_KEEP,)).rowcount
 
 
 def note_use(db: Connection[Any], key_id: UUID, now: datetime) -> None:

@@ -14,6 +14,7 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from runtime.api_keys import forget_expired_keys
 from runtime.dead_letters import counts
 from runtime.follow import Engine, Step
 from runtime.login_defence import forget_guesses
@@ -181,6 +182,7 @@ class WorkerLoop:
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)
             forget_guesses(connection, now)
+            forget_expired_keys(connection, now)
 
 
 def _tell_drifts(found: Sequence[Drift]) -> None:

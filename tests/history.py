@@ -204,7 +204,7 @@ def _rights(platform: Platform, user: User) -> None:
 
 def _api_keys(platform: Platform, user: User) -> None:
     for name in ("seedbox", "phone"):
-        key = ApiKey.issue(uuid4(), user.id, name, [Scope.READ])
+        key = ApiKey.issue(uuid4(), user.id, name, [Scope.READ], NOW if name == "phone" else None)
         if name == "phone":
             key.revoke("revoked")
         _save(platform, key, actor=user.id)

@@ -146,7 +146,7 @@ def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) 
     if bearer is None:
         raise Unauthenticated
     if bearer.credentials.startswith(api_keys.PREFIX):
-        return _key_holder(platform, bearer.credentials, now, reading=request.method in READING)
+        return _key_holder(request, platform, bearer.credentials, now)
     access = platform.tokens.verify(bearer.credentials, now)
     with platform.pool.connection() as connection:
         row = connection.execute(
@@ -163,11 +163,11 @@ def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) 
     return _caller(access.user_id, access.session_id, account)
 
 
-def _key_holder(platform: Platform, key: str, now: datetime, *, reading: bool) -> Caller:
+def _key_holder(request: Request, platform: Platform, key: str, now: datetime) -> Caller:
     with platform.pool.connection() as connection:
         row = connection.execute(
             f"SELECT {_ACCOUNT}, c.key_id, c.user_id, c.scopes, c.last_used_at FROM credentials.api_key c {_OF_USER}"
-            " WHERE c.key_sha = %(sha)s",
+            " WHERE c.key_sha = %(sha)s AND (c.expires_at IS NULL OR c.expires_at > %(now)s)",
             {"sha": api_keys.key_sha(key), "now": now},
             prepare=True,
         ).fetchone()
@@ -178,9 +178,16 @@ def _key_holder(platform: Platform, key: str, now: datetime, *, reading: bool) -
         if last_used_at is None or last_used_at <= now - api_keys.USE_NOTED_EVERY:
             api_keys.note_use(connection, key_id, now)
     found = _caller(user_id, key_id, account, frozenset(scopes))
-    if "write" not in scopes and not reading:
-        raise InsufficientScope("this API key reads only")
+    if not _reaches(scopes, request):
+        raise InsufficientScope("this API key does not reach so far")
     return found
+
+
+def _reaches(scopes: Sequence[str], request: Request) -> bool:
+    """`write` reaches everywhere, `read` as far as reading goes, and the name of a section (its tag) all of that."""
+    sections = getattr(request.scope.get("route"), "tags", ())
+    reading = request.method in READING and "read" in scopes
+    return "write" in scopes or reading or not set(scopes).isdisjoint(sections)
 
 
 def _caller(user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: frozenset[str] | None = None) -> Caller:

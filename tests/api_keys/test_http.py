@@ -14,7 +14,7 @@ from commands.policies.enforce_decisions import enforce_decisions
 from domain.api_keys import MAX_KEYS, ApiKey
 from domain.base import SYSTEM
 from domain.moderation import Case, Outcome
-from runtime.api_keys import key_sha, new_key
+from runtime.api_keys import count_keys, forget_expired_keys, key_sha, new_key
 from runtime.masking import mask_text, mask_value
 from tests.bans.callers import Site, refusal, soon
 from tests.given import projected, rows_of
@@ -56,7 +56,7 @@ def test_a_key_is_shown_once(site: Site) -> None:
     assert key_sha(first.json()["key"]) is not None
     assert (repeated.status_code, repeated.json()) == (201, {**first.json(), "key": None})
     (item,) = site.send("GET", KEYS, alice).json()["items"]
-    assert item.keys() == {"id", "name", "scopes", "created_at", "last_used_at"}
+    assert item.keys() == {"id", "name", "scopes", "created_at", "last_used_at", "expires_at"}
     assert (item["id"], item["name"], item["scopes"]) == (first.json()["id"], "seedbox", ["read"])
 
 
@@ -96,6 +96,17 @@ def test_a_key_is_masked_by_its_looks(text: str) -> None:
         (("write",), "PUT", "/groups/member/permissions", (403, "not_permitted")),
         (("write",), "DELETE", f"/torrents/{NOTHING}", (404, "not_found")),
         (("read", "write"), "POST", "/requests", (422, "invalid")),
+        (("requests",), "POST", "/requests", (422, "invalid")),
+        (("requests",), "GET", "/requests", (200, "")),
+        (("requests",), "GET", "/torrents", (403, "insufficient_scope")),
+        (("requests",), "GET", "/users/me", (403, "insufficient_scope")),
+        (("torrents",), "DELETE", f"/torrents/{NOTHING}", (404, "not_found")),
+        (("torrents",), "GET", "/torrents", (200, "")),
+        (("torrents",), "POST", "/requests", (403, "insufficient_scope")),
+        (("torrents", "read"), "GET", "/requests", (200, "")),
+        (("moderation",), "GET", "/moderation/cases", (403, "not_permitted")),
+        (("moderation",), "PUT", "/groups/member/permissions", (403, "insufficient_scope")),
+        (("torrents", "requests", "moderation"), "POST", "/users/me/passkey/reset", (403, "insufficient_scope")),
         (("read",), "POST", "/users/me/passkey/reset", (403, "insufficient_scope")),
     ],
 )
@@ -241,6 +252,24 @@ def test_the_last_use_is_noted_once_a_minute(site: Site) -> None:
     assert noted(122)[unused["id"]] is None
 
 
+def test_a_key_dies_when_it_expires(site: Site) -> None:
+    alice, start = site.members.join("alice"), soon(1)
+    site.set_clock(start)
+    expires_at = (start + timedelta(seconds=30)).isoformat().replace("+00:00", "Z")
+    body = {"name": "n", "scopes": ["read"], "expires_at": expires_at}
+    dying, other = site.send("POST", KEYS, alice, body).json(), issued(site, alice)
+    site.set_clock(start + timedelta(seconds=29))
+    assert [opens(site, one["key"]) for one in (dying, other)] == [200, 200]
+    site.set_clock(start + timedelta(seconds=30))
+    assert [opens(site, one["key"]) for one in (dying, other)] == [401, 200]
+    shown = {item["id"]: item["expires_at"] for item in site.send("GET", KEYS, alice).json()["items"]}
+    assert shown == {dying["id"]: expires_at, other["id"]: None}
+    with site.platform.pool.connection() as connection:
+        assert count_keys(connection.cursor(), alice.id, start + timedelta(seconds=30)) == 1
+        assert forget_expired_keys(connection, start + timedelta(days=29)) == 0
+        assert forget_expired_keys(connection, start + timedelta(days=31)) == 1
+
+
 def test_keys_belong_to_their_user(site: Site) -> None:
     alice, bob = site.members.join("alice"), site.members.join("bob")
     receipt = issued(site, alice)
@@ -275,10 +304,12 @@ def test_a_key_counts_in_its_header_only(site: Site) -> None:
         ({"name": "n", "scopes": []}, "invalid"),
         ({"name": "n", "scopes": ["admin"]}, "invalid"),
         ({"name": "n", "scopes": "read"}, "invalid"),
-        ({"name": "n", "scopes": ["read"] * 3}, "invalid"),
+        ({"name": "n", "scopes": ["read"] * 6}, "invalid"),
         ({"name": 1, "scopes": ["read"]}, "invalid"),
         ({"name": "n"}, "invalid"),
         ({"name": "n", "scopes": ["read"], "expires": None}, "unknown_field"),
+        ({"name": "n", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "key_expires_in_past"),
+        ({"name": "n", "scopes": ["read"], "expires_at": "tomorrow"}, "invalid"),
     ],
 )
 def test_keys_that_cannot_be_are_refused(site: Site, body: dict[str, Any], code: str) -> None:

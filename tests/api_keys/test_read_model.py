@@ -15,33 +15,35 @@ from tests.given import NOON, Given, event, projected, rows_of
 
 ALICE, BOB, FIRST, SECOND = (UUID(f"0199a4f0-0000-7000-8000-00000000000{n}") for n in range(1, 5))
 
+SOON = NOON + timedelta(days=7)
+
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
 def two(given: Given) -> Given:
-    given.facts(event(ApiKey.Issued, FIRST, user_id=ALICE, name="seedbox", scopes=["read"]))
-    given.facts(event(ApiKey.Issued, SECOND, user_id=BOB, name="phone", scopes=["read", "write"]))
+    given.facts(event(ApiKey.Issued, FIRST, user_id=ALICE, name="seedbox", scopes=["read"], expires_at=None))
+    given.facts(event(ApiKey.Issued, SECOND, user_id=BOB, name="phone", scopes=["read", "write"], expires_at=SOON))
     return given
 
 
 def listed(given: Given) -> list[tuple[Any, ...]]:
     projected(given.platform, api_keys)
-    columns = "user_id, name, scopes, created_at, revoked_at, revoke_reason"
+    columns = "user_id, name, scopes, created_at, revoked_at, revoke_reason, expires_at"
     return rows_of(given.platform, f"SELECT {columns} FROM read.api_key ORDER BY key_id")
 
 
 def test_keys_are_listed_with_name_and_scopes(two: Given) -> None:
     assert listed(two) == [
-        (ALICE, "seedbox", ["read"], NOON, None, None),
-        (BOB, "phone", ["read", "write"], NOON, None, None),
+        (ALICE, "seedbox", ["read"], NOON, None, None, None),
+        (BOB, "phone", ["read", "write"], NOON, None, None, SOON),
     ]
 
 
 def test_a_revoked_key_says_when_and_why(two: Given) -> None:
     later = NOON + timedelta(days=1)
     two.facts(event(ApiKey.Revoked, SECOND, 2, later, reason="banned"))
-    assert [row[4:] for row in listed(two)] == [(None, None), (later, "banned")]
+    assert [row[4:6] for row in listed(two)] == [(None, None), (later, "banned")]
 
 
 def test_running_twice_and_rebuilding_give_the_same_table(two: Given) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from domain.api_keys import ApiKey, BadKeyName, Scope, ScopesMissing
+from domain.api_keys import ApiKey, BadKeyName, KeyExpiresInPast, Scope, ScopesMissing, check_expiry
 from runtime.api_keys import key_sha, new_key
+from tests.given import NOON
 
 ID, ALICE = UUID(int=1), UUID(int=2)
 
@@ -29,6 +31,14 @@ def test_scopes_are_a_set_and_never_empty() -> None:
     assert ApiKey.issue(ID, ALICE, "n", [Scope.WRITE, Scope.READ, Scope.WRITE]).scopes == ["read", "write"]
     with pytest.raises(ScopesMissing):
         ApiKey.issue(ID, ALICE, "n", [])
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_key_expires_in_the_future_or_never(seconds: int) -> None:
+    check_expiry(None, now=NOON)
+    check_expiry(NOON + timedelta(seconds=1), now=NOON)
+    with pytest.raises(KeyExpiresInPast):
+        check_expiry(NOON + timedelta(seconds=seconds), now=NOON)
 
 
 def test_a_key_is_revoked_once() -> None:

@@ -30,7 +30,14 @@ def two(given: Given) -> Given:
         made = {"user_id": user, "proposer_id": ACTOR, "reason": f"{name} asked", "until": UNTIL}
         given.facts(
             event(User.Registered, user, username=name, email=f"{name}@example.org", group="member"),
-            event(ApiKey.Issued, UUID(int=user.int + 16), user_id=user, name=f"of {name}", scopes=["read"]),
+            event(
+                ApiKey.Issued,
+                UUID(int=user.int + 16),
+                user_id=user,
+                name=f"of {name}",
+                scopes=["read"],
+                expires_at=None,
+            ),
             event(ErasureProposal.Made, proposal, **made),
         )
     return given
