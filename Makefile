@@ -43,6 +43,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.outage
 	$(BIN)/python -m tests.campaigns.followers
 	$(BIN)/python -m tests.campaigns.rebuilds
+	$(BIN)/python -m tests.campaigns.tampering
 	$(BIN)/python -m tests.campaigns.restore_drill
 	$(BIN)/python -m tests.campaigns.real_clients
 

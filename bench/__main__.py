@@ -8,6 +8,7 @@ from pathlib import Path
 
 #: What makes them short; those that are not named here are short as they are.
 SHORT = {
+    "audit": ["--events=100000", "--rounds=1"],
     "commands": ["--seconds=2", "--rounds=1"],
     "edge": ["--short"],
     "lag": ["50"],

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from queries.announce_rules import router as announce_rules
 from queries.api_keys import router as api_keys
 from queries.audit import router as audit
+from queries.audit_chain import router as audit_chain
 from queries.bans import router as bans
 from queries.bonus import router as bonus
 from queries.bonus_rules import router as bonus_rules
@@ -66,6 +67,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     requests,
     moderation,
     audit,
+    audit_chain,
     client_rules,
     announce_rules,
     unregistered_hashes,

@@ -24,6 +24,9 @@ from domain.users import User
 from projections import ALL
 from projections.search import open_sender
 from runtime.api import open_platform
+from runtime.audit.export import BadHeads
+from runtime.audit.redactions import RedactionRefused
+from runtime.audit_cli import audit_commands
 from runtime.backup_cli import backup_commands
 from runtime.db import ForgetfulServer
 from runtime.demo import demo_command
@@ -74,6 +77,8 @@ EXPECTED = (
     BadSelection,
     ExportRefused,
     ExportDamaged,
+    BadHeads,
+    RedactionRefused,
 )
 
 
@@ -197,6 +202,7 @@ app.add_typer(mail_commands(load, _platform), name="mail")
 app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
 app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender), name="backup")
 app.add_typer(events_commands(_platform, EVENTS), name="events")
+app.add_typer(audit_commands(_platform), name="audit")
 app.command("demo")(demo_command(_platform))
 
 

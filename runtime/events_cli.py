@@ -30,11 +30,11 @@ from runtime.export.selection import (
     SelectedFacts,
     Selection,
     Stats,
+    StoredFact,
     matching_topics,
     moment,
     safe_position,
 )
-from runtime.facts import AnyFact
 from runtime.platform import Platform
 
 OpenPlatform = Callable[[], AbstractContextManager[Platform]]
@@ -86,7 +86,7 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
         with _log(open_platform, known, with_personal) as (facts, connection):
             asked = _selection(connection, known, types, stream, actor, since, until, first, last)
             upto = safe_position(connection)
-            found: Iterable[AnyFact] = facts.newest(connection, asked, upto, count)
+            found: Iterable[StoredFact] = facts.newest(connection, asked, upto, count)
             if follow:
                 found = chain(found, facts.follow(connection, asked, upto))
             _print(found, facts, as_json)
@@ -137,6 +137,7 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
         first: First = 1,
         last: Last = None,
         per_file: PerFile = 1_000_000,
+        with_data: Annotated[bool, typer.Option("--with-data", help="the stored bytes too, to check them")] = False,
         with_personal: Personal = False,
         yes: Yes = False,
     ) -> None:
@@ -146,7 +147,16 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
             asked = _selection(connection, known, types, stream, actor, since, until, first, last)
             upto = safe_position(connection)
             written = export_events(
-                facts, connection, asked, upto, out, file_format, per_file, shown, with_personal=with_personal
+                facts,
+                connection,
+                asked,
+                upto,
+                out,
+                file_format,
+                per_file,
+                shown,
+                with_personal=with_personal,
+                with_data=with_data,
             )
         _say(written, out)
 
@@ -238,7 +248,7 @@ def _must_confirm(personal: bool, yes: bool) -> None:
         raise ExportRefused("this would show personal data: say --yes as well if you may have it")
 
 
-def _print(found: Iterable[AnyFact], facts: SelectedFacts, as_json: bool) -> None:
+def _print(found: Iterable[StoredFact], facts: SelectedFacts, as_json: bool) -> None:
     """A line each, at once; Ctrl-C ends it."""
     try:
         for fact in found:
@@ -249,7 +259,7 @@ def _print(found: Iterable[AnyFact], facts: SelectedFacts, as_json: bool) -> Non
         pass
 
 
-def _line(fact: AnyFact, fields: Mapping[str, Any]) -> str:
+def _line(fact: StoredFact, fields: Mapping[str, Any]) -> str:
     actor = "system" if fact.actor_id == SYSTEM else fact.actor_id
     said = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
     at = fact.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -29,6 +29,8 @@ from queries.erasures import due_erasures, last_completed
 from queries.ratio_watch import ratio_watched
 from queries.rights import due_rights
 from runtime.api import open_platform
+from runtime.audit.block import PURPOSE, signing_key
+from runtime.audit.seal import seal
 from runtime.mail_delivery import deliver
 from runtime.platform import Platform
 from runtime.rebuild.carriers import Carriers
@@ -69,6 +71,8 @@ TELL_OF_GUESSES_S = 60.0
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
 CARRY_OUT_S = 1.0
+#: What nobody has sealed yet, nobody would see changed.
+SEAL_S = 1.0
 
 log = structlog.get_logger()
 
@@ -97,6 +101,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _mailing,
         _carrying_out,
         _warning,
+        _sealing,
     )
     with ExitStack() as running:
         for job in jobs:
@@ -225,3 +230,12 @@ def _carrying_out(platform: Platform) -> Iterator[None]:
     with every(CARRY_OUT_S, "carry_out", carriers.look):
         yield
     carriers.close()
+
+
+def seal_log(platform: Platform, now: datetime) -> None:
+    """Chain and sign the events that are due; one worker at a time does."""
+    seal(platform.projector_pool, signing_key(platform.site_key(PURPOSE)))
+
+
+def _sealing(platform: Platform) -> AbstractContextManager[None]:
+    return every(SEAL_S, "seal_log", partial(seal_log, platform))

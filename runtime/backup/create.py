@@ -170,6 +170,9 @@ class _Draft:
             return sql.SQL("last_position > {}").format(previous.position)
         if table.name == "es.blob":
             return sql.SQL("created_at > {}::timestamptz - {}::interval").format(previous.taken_at, BLOB_OVERLAP)
+        if table.name == "es.block":  # numbered without a hole
+            before = previous.rows(table.name)
+            return sql.SQL("no > {}").format(before.total if before else 0)
         known = [sql.SQL("edge_id = {} AND seq <= {}").format(head.edge_id, head.seq) for head in previous.edges]
         return sql.SQL("NOT ({})").format(sql.SQL(" OR ").join(known)) if known else sql.SQL("true")
 

@@ -7,8 +7,7 @@ was changed or a key that was destroyed after that position stays so.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib.resources import files
@@ -21,6 +20,8 @@ import psycopg
 from psycopg import Connection, sql
 from yoyo import get_backend, read_migrations
 
+from runtime.append_only import changeable
+from runtime.audit import redactions
 from runtime.backup import copying, erased, manifest
 from runtime.backup.create import chain_of
 from runtime.backup.manifest import BackupRefused, Manifest, Rows
@@ -123,6 +124,7 @@ def restore(
             _trim(connection, position)
         came_along = chosen.read_tables and chosen.chain[0].position <= position
         gone = erased.reapply(connection, chosen.erased)
+        redactions.reapply(connection)
         _place_followers(connection, position, () if came_along else projections)
         if not came_along:
             _empty_read_tables(connection)
@@ -288,21 +290,10 @@ def _sort_addresses(connection: Connection[Any]) -> None:
 
 def _drop_archived(connection: Connection[Any]) -> None:
     """Days that went into files after the full backup are in both places now."""
-    with _changeable(connection, "journal.segment"):
+    with changeable(connection, "journal.segment"):
         connection.execute(
             "DELETE FROM journal.segment s USING journal.archived_day a WHERE s.edge_id = a.edge_id AND s.day = a.day"
         )
-
-
-@contextmanager
-def _changeable(connection: Connection[Any], *names: str) -> Iterator[None]:
-    """The owner may change append-only tables within this block, before anybody else sees them."""
-    found = [sql.Identifier(*name.split(".")) for name in names]
-    for table in found:
-        connection.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER append_only").format(table))
-    yield
-    for table in found:
-        connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER append_only").format(table))
 
 
 def _position_at(connection: Connection[Any], when: datetime) -> int:
@@ -331,7 +322,7 @@ def _trim(connection: Connection[Any], position: int) -> None:
         "  JOIN es.event_type t ON t.id = e.type WHERE t.name = %s) AS recorded",
         (_EVENTS_OF_SEGMENTS,),
     )
-    with _changeable(connection, "es.event", "es.command", "journal.segment"):
+    with changeable(connection, "es.event", "es.command", "journal.segment"):
         connection.execute(
             "DELETE FROM es.event e USING undone u WHERE e.command_id = u.command_id"
             " AND e.position >= (SELECT min(first_position) FROM undone)"
@@ -343,6 +334,7 @@ def _trim(connection: Connection[Any], position: int) -> None:
             " WHERE s.edge_id = u.edge_id AND s.seq >= u.seq"
         )
     _move_heads_back(connection)
+    _unseal(connection)
 
 
 def _move_heads_back(connection: Connection[Any]) -> None:
@@ -354,6 +346,17 @@ def _move_heads_back(connection: Connection[Any]) -> None:
         " UNION ALL SELECT edge_id, last_seq, last_sha256 FROM journal.archived_day) AS ends"
         " ORDER BY edge_id, seq DESC"
     )
+
+
+def _unseal(connection: Connection[Any]) -> None:
+    """The chain ends before the first event that went; what stays behind it is sealed anew."""
+    if connection.execute("SELECT to_regclass('es.block')").fetchone() == (None,):
+        return
+    with changeable(connection, "es.block", "es.redaction"):
+        connection.execute("DELETE FROM es.block WHERE last_position >= (SELECT min(first_position) FROM undone)")
+        connection.execute(
+            "DELETE FROM es.redaction r WHERE NOT EXISTS (SELECT FROM es.event e WHERE e.position = r.position)"
+        )
 
 
 def _refuse_archived_after(connection: Connection[Any], position: int) -> None:

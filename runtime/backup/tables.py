@@ -30,7 +30,7 @@ DEAD_LETTERS = "es.dead_letter"
 
 _PARTS = {"es": Part.STORE, "journal": Part.STORE, "keys": Part.KEYS, "credentials": Part.KEYS, "read": Part.READ}
 _MOVED = {"es.command_context": Part.KEYS, "journal.unregistered_hash": Part.KEYS}
-_GROWING = {"es.event", "es.command", "es.blob", "journal.segment"}
+_GROWING = {"es.event", "es.command", "es.blob", "es.block", "journal.segment"}
 #: Where projections stand and what they passed over belongs to the read tables: as the full backup saw it.
 _FULL = {"es.follower", DEAD_LETTERS}
 #: What does not follow from what is restored: an index outside of the database is told everything again, rebuilds and

@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from domain.base import Aggregate
 from runtime.codec import EventMapper
-from runtime.facts import AnyFact, Fact
+from runtime.facts import Fact
 from runtime.store import History
 
 #: Positions that one statement looks at: what bounds its time where few of them are wanted.
@@ -31,13 +31,22 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 #: When a fact was decided: only its own bytes say so.
 _AT: LiteralString = "(convert_from(data, 'UTF8')::json ->> 'timestamp')::timestamptz"
 _COLUMNS: LiteralString = (
-    "position, stream_id, version, type, schema_version, data, event_id, command_id, correlation_id, causation_id,"
-    " actor_id, origin, recorded_at"
+    "position, stream_id, version, type, event_id, command_id, correlation_id, causation_id, actor_id, origin,"
+    " recorded_at, part, schema_version, data"
 )
 
 
 class BadSelection(Exception):
     """What was asked for cannot be there, or cannot be read; `str(error)` is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFact(Fact[Any]):
+    """A fact with what else is stored of it: enough to check it against the chain of the log."""
+
+    part: int
+    schema_version: int
+    data: bytes
 
 
 class Withheld:
@@ -115,21 +124,21 @@ class SelectedFacts:
         self._mapper = history.codec if with_personal else EventMapper(kinds, Withheld())
         self._with_personal = with_personal
 
-    def fields(self, fact: AnyFact) -> dict[str, Any]:
+    def fields(self, fact: StoredFact) -> dict[str, Any]:
         """What the fact says, by name; null for what is left out."""
         shape = self._mapper.shape(type(fact.event))
         withheld = () if self._with_personal else shape.personal
         names = (name for name in shape.names if name != "timestamp")
         return {name: None if name in withheld else getattr(fact.event, name) for name in names}
 
-    def one(self, connection: Connection[Any], position: int) -> AnyFact:
+    def one(self, connection: Connection[Any], position: int) -> StoredFact:
         """The fact at this position. Raises `BadSelection`."""
         found = self._page(connection, Selection(), position - 1, position, "ASC", 1)
         if not found:
             raise BadSelection(f"there is no event at position {position}")
         return found[0]
 
-    def pages(self, connection: Connection[Any], selection: Selection, upto: int) -> Iterator[list[AnyFact]]:
+    def pages(self, connection: Connection[Any], selection: Selection, upto: int) -> Iterator[list[StoredFact]]:
         """What is selected up to that position, oldest first; `upto` is at most the log's safe position."""
         after, end = selection.first - 1, upto if selection.last is None else min(upto, selection.last)
         while after < end:
@@ -139,9 +148,9 @@ class SelectedFacts:
                 yield page
             after = page[-1].position if len(page) == PAGE else edge
 
-    def newest(self, connection: Connection[Any], selection: Selection, upto: int, count: int) -> list[AnyFact]:
+    def newest(self, connection: Connection[Any], selection: Selection, upto: int, count: int) -> list[StoredFact]:
         """The last `count` of what is selected, oldest first."""
-        found: list[AnyFact] = []
+        found: list[StoredFact] = []
         edge = upto if selection.last is None else min(upto, selection.last)
         while edge >= selection.first and len(found) < count:
             after = selection.first - 1 if selection.stream_id else max(edge - WINDOW, selection.first - 1)
@@ -155,7 +164,7 @@ class SelectedFacts:
         selection: Selection,
         after: int,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> Iterator[AnyFact]:
+    ) -> Iterator[StoredFact]:
         """What is selected after that position, each once and none passed over, for as long as the caller listens."""
         while selection.last is None or after < selection.last:
             upto = safe_position(connection)
@@ -194,7 +203,7 @@ class SelectedFacts:
         upto: int,
         order: LiteralString,
         limit: int,
-    ) -> list[AnyFact]:
+    ) -> list[StoredFact]:
         """Ordered by version where one stream is wanted: the same order, by the index that knows the stream."""
         by: LiteralString = "version" if selection.stream_id else "position"
         where = " AND ".join(("position > %(after)s", "position <= %(upto)s", *selection.conditions()))
@@ -205,14 +214,15 @@ class SelectedFacts:
         ).fetchall()
         return [self._fact(row) for row in rows]
 
-    def _fact(self, row: tuple[Any, ...]) -> AnyFact:
-        position, stream_id, version, type_id, schema_version, data, *rest = row
+    def _fact(self, row: tuple[Any, ...]) -> StoredFact:
+        position, stream_id, version, type_id, *rest = row
+        schema_version, data = rest[-2:]
         topic = self._types.type_name(type_id)
         try:
-            event = self._mapper.event(topic, stream_id, version, bytes(data), schema_version)
+            event = self._mapper.event(topic, stream_id, version, data, schema_version)
         except MapperDeserialisationError as error:
             raise BadSelection(f"the event at position {position} cannot be read: {error}") from None
-        return Fact(position, event, stream_id, version, topic, *rest)
+        return StoredFact(position, event, stream_id, version, topic, *rest)
 
 
 def safe_position(connection: Connection[Any]) -> int:

@@ -230,6 +230,9 @@ ROWS: dict[str, Row] = {
     "appeal_decision": Row(SIGNED_IN, APPEALS, own="200", of="decided"),
     "close_case": Row(P.MODERATION, own="403 own_case", of="decided"),
     "list_audit_entries": Row(P.AUDIT_READ),
+    "list_audit_heads": Row(SIGNED_IN),
+    "get_audit_proof": Row(SIGNED_IN, "404 not_found"),
+    "get_audit_consistency": Row(SIGNED_IN, "422 no_such_head", query={"first": "1"}),
 
     # tracker
     "list_client_rules": Row(P.TRACKER_MANAGE),

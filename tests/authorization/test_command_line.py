@@ -28,6 +28,7 @@ AS_NOBODY = {
     "projections dead-letters on-error", "projections dead-letters ignore-type",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",
     "events tail", "events show", "events stats", "events export", "events verify-export",
+    "audit verify", "audit head", "audit heads", "audit verify-export", "audit redact", "audit redactions",
 }  # fmt: skip
 
 

@@ -58,7 +58,12 @@ class Site:
             self._account(name, group) for name, group in (("ada", "sysop"), ("bob", "member"), ("eve", "validating"))
         )
         self.catch_up()
-        self.things = {"user_id": self.member.id, "session_id": self.member.session_id, **self._made()}
+        self.things: dict[str, Any] = {
+            "position": 1,
+            "user_id": self.member.id,
+            "session_id": self.member.session_id,
+            **self._made(),
+        }
         self.catch_up()
 
     def catch_up(self) -> None:

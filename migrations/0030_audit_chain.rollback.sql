@@ -1,0 +1,2 @@
+DROP TABLE es.redaction;
+DROP TABLE es.block;
