@@ -20,6 +20,7 @@ from commands.privacy import router as privacy
 from commands.profiles import router as profiles
 from commands.projections import router as projections
 from commands.registration import router as registration
+from commands.relations import router as relations
 from commands.requests import router as requests
 from commands.rights import router as rights
 from commands.second_factor import router as second_factor
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys,
     privacy,
     profiles,
+    relations,
     users,
     erasures,
     bans,

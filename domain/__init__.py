@@ -24,6 +24,7 @@ from domain.peers import EdgeJournal
 from domain.privacy import Privacy
 from domain.profiles import Profile
 from domain.projections import Intervention
+from domain.relations import Relations
 from domain.requests import Request
 from domain.rights import Rights
 from domain.sessions import Session
@@ -53,6 +54,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Privacy,
     Intervention,
     Profile,
+    Relations,
     Request,
     Rights,
     Session,

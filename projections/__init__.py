@@ -18,6 +18,7 @@ from projections.moderation import moderation
 from projections.peers import peers
 from projections.privacy import privacy
 from projections.profiles import profiles
+from projections.relations import relations
 from projections.requests import requests
 from projections.rights import rights
 from projections.search import search
@@ -32,6 +33,7 @@ ALL: tuple[Projection, ...] = (
     privacy,
     usernames,
     profiles,
+    relations,
     groups,
     rights,
     bans,

@@ -19,6 +19,7 @@ from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
 from domain.privacy import Privacy
 from domain.profiles import Profile
+from domain.relations import Relations
 from domain.rights import Rights
 from domain.sessions import Session
 from runtime.db import Writer
@@ -59,6 +60,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Rights.Opened,
     Privacy.Opened,
     Profile.Opened,
+    Relations.Opened,
     Erasure.Begun,
     ErasureProposal.Made,
 )

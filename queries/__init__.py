@@ -24,6 +24,7 @@ from queries.peers import router as peers
 from queries.privacy import router as privacy
 from queries.profiles import router as profiles
 from queries.projections import router as projections
+from queries.relations import router as relations
 from queries.requests import router as requests
 from queries.rights import router as rights
 from queries.search import router as search
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sessions,
     login_defence,
     profiles,
+    relations,
     users,
     erasures,
     usernames,

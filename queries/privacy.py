@@ -100,6 +100,11 @@ def list_shown(key: PrivacyKey, row: LiteralString) -> LiteralString:
     return f"'{key}' <> ALL ({row}.hidden || {row}.counted)"
 
 
+def value_shown(key: PrivacyKey, row: LiteralString) -> LiteralString:
+    """The same for a value, or for the count of a list."""
+    return f"'{key}' <> ALL ({row}.hidden)"
+
+
 def privacy_of(db: Connection[Any], user_ids: Iterable[UUID]) -> Mapping[UUID, PrivacySettings]:
     """The settings of each of these users."""
     wanted = list(user_ids)

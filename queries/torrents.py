@@ -113,14 +113,16 @@ class TorrentDetail(TorrentItem):
 
 
 #: Whether the caller may know of this torrent who uploaded it; and whether the uploader lets everybody see its uploads.
-_NAMED: LiteralString = "(NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s)"
-_SHOWN: LiteralString = f"(p.user_id IS NULL OR t.uploader_id = %(caller)s OR {list_shown(PrivacyKey.UPLOADS, 'p')})"
+NAMED: LiteralString = "(NOT t.anonymous OR t.uploader_id = %(caller)s OR %(staff)s)"
+UPLOADS_SHOWN: LiteralString = (
+    f"(p.user_id IS NULL OR t.uploader_id = %(caller)s OR {list_shown(PrivacyKey.UPLOADS, 'p')})"
+)
 
 ITEM: LiteralString = f"""
 t.torrent_id AS id, t.name, t.category, t.tags, t.size, t.file_count, t.state AS status, t.anonymous,
-CASE WHEN {_NAMED} AND ({_SHOWN} OR %(sees_uploads)s)
+CASE WHEN {NAMED} AND ({UPLOADS_SHOWN} OR %(sees_uploads)s)
      THEN jsonb_build_object('id', t.uploader_id, 'username', a.username) END AS uploader,
-CASE WHEN {_SHOWN} OR NOT {_NAMED} THEN '{{}}'::jsonb
+CASE WHEN {UPLOADS_SHOWN} OR NOT {NAMED} THEN '{{}}'::jsonb
      WHEN %(sees_uploads)s THEN '{{"uploader": "overridden"}}' ELSE '{{"uploader": "hidden"}}' END AS privacy,
 t.info_hash_v1, t.info_hash_v2, t.uploaded_at, t.listed_at, t.free_until,
 CASE WHEN t.promoted_until <= %(now)s THEN 100 ELSE t.upload_percent END AS upload_percent,
@@ -138,7 +140,7 @@ _WANTED: LiteralString = f"""
 (CASE WHEN %(status)s::text IS NULL THEN t.state = 'approved' ELSE t.state = %(status)s END)
 AND (%(shelves)s::text[] IS NULL OR t.category = ANY (%(shelves)s))
 AND (%(uploader)s::uuid IS NULL
-     OR (t.uploader_id = %(uploader)s AND {_NAMED} AND ({_SHOWN} OR %(sees_uploads)s)))
+     OR (t.uploader_id = %(uploader)s AND {NAMED} AND ({UPLOADS_SHOWN} OR %(sees_uploads)s)))
 AND (%(tag)s::text IS NULL OR t.torrent_id IN (SELECT g.torrent_id FROM torrent_tag g WHERE g.tag = lower(%(tag)s)))
 AND (%(free)s::boolean IS NULL OR coalesce(t.free_until > %(now)s, false) = %(free)s)
 AND (%(alive)s::boolean IS NULL OR (coalesce(s.seeders, 0) > 0) = %(alive)s)

@@ -13,10 +13,11 @@ from pydantic import BaseModel
 
 from domain.announce_keys import announce_key
 from domain.permissions import Permission
-from domain.privacy import Level
+from domain.privacy import Level, PrivacyKey
 from domain.usernames import username_key
-from queries.privacy import privacy_of
+from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from queries.profiles import ProfileShown, profile
+from queries.relations import count_followers
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
@@ -88,11 +89,12 @@ class ListedUser(BaseModel):
     version: int
 
 
-class UserDetail(ListedUser):
-    """A user as others see it. `privacy_level` is how much it hides."""
+class UserDetail(ListedUser, Guarded):
+    """A user as others see it. `privacy_level` is how much it hides; who is not told of uploads does not follow."""
 
     privacy_level: Level
     profile: ProfileShown
+    followers: Annotated[int | None, Private(PrivacyKey.NOTIFICATIONS)]
 
 
 class FoundUser(BaseModel):
@@ -123,7 +125,7 @@ def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: 
     return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
 
 
-@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles")])
+@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles", "relations")])
 def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
     own = user_id == caller.user_id
@@ -136,8 +138,13 @@ def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
         ).fetchone()
     if found is None:
         raise NoSuchThing("no such user")
-    level = privacy_of(db, [user_id])[user_id].level
-    return UserDetail(**dict(found), privacy_level=level, profile=profile(db, user_id))
+    settings = privacy_of(db, [user_id])[user_id]
+    return UserDetail(
+        **dict(found),
+        privacy_level=settings.level,
+        profile=profile(db, user_id),
+        followers=count_followers(db, user_id),
+    ).seen_by(viewer_of(caller, user_id), settings)
 
 
 @router.get("/users", dependencies=[fresh("users")])

@@ -34,6 +34,7 @@ TAGS = {
     "users": "Accounts: one's own, those of others, and what staff do to them.",
     "erasures": "Forgetting people: for themselves, or for two of the staff.",
     "profiles": "What users say of themselves, and their pictures.",
+    "relations": "Friends, blocked users, and those whose uploads one follows.",
     "bans": "What users may not do for a while, and why.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",

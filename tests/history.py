@@ -31,6 +31,7 @@ from domain.permissions import Permission
 from domain.privacy import Privacy, PrivacyKey, PrivacySettings
 from domain.profiles import Profile, ProfilePart
 from domain.projections import Action, Intervention
+from domain.relations import Relations
 from domain.requests import Request
 from domain.rights import Rights
 from domain.sessions import Session
@@ -52,6 +53,7 @@ def write_history(platform: Platform) -> None:
     for n, user in enumerate(users):
         _session(platform, user)
         _privacy(platform, user)
+        _relations(platform, user, users[1 - n])
         _profile(platform, user)
         _bans(platform, user)
         _rights(platform, user)
@@ -166,6 +168,18 @@ def _profile(platform: Platform, user: User) -> None:
     profile.choose_avatar("ba" * 32, "dc" * 32, now=NOW)
     profile.clear([ProfilePart.BIO, ProfilePart.AVATAR], "advertising")
     _save(platform, profile, actor=user.id)
+
+
+def _relations(platform: Platform, user: User, other: User) -> None:
+    """Everything begins and ends; then one friend is left."""
+    relations = Relations.open(user.id)
+    relations.befriend(other.id, "met at a fair")
+    relations.befriend(other.id, "met at a trade fair")
+    relations.follow(other.id)
+    relations.block(other.id)
+    relations.unblock(other.id)
+    relations.befriend(other.id, "after all")
+    _save(platform, relations, actor=user.id)
 
 
 def _bans(platform: Platform, user: User) -> None:

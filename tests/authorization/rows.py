@@ -145,6 +145,19 @@ ROWS: dict[str, Row] = {
     "clear_profile": Row(P.USERS_EDIT_PROFILES, own=NOT_BELOW, above=NOT_BELOW),
     "get_avatar": Row(ANYBODY, NOBODY),
 
+    # relations
+    "befriend": Row(SIGNED_IN, MEMBERS, own=only(P.SEED, granted="422 self_relation")),
+    "unfriend": Row(SIGNED_IN, MEMBERS),
+    "block": Row(SIGNED_IN, MEMBERS, own=only(P.SEED, granted="422 self_relation")),
+    "unblock": Row(SIGNED_IN, MEMBERS),
+    "follow": Row(SIGNED_IN, MEMBERS, own=only(P.SEED, granted="422 self_relation")),
+    "unfollow": Row(SIGNED_IN, MEMBERS),
+    "list_friends": Row(SIGNED_IN, MEMBERS),
+    "list_blocks": Row(SIGNED_IN, MEMBERS),
+    "list_followed": Row(SIGNED_IN, MEMBERS),
+    "list_followers": Row(SIGNED_IN, MEMBERS),
+    "list_followed_uploads": Row(SIGNED_IN, PEERS),
+
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
     "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),

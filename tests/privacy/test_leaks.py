@@ -7,7 +7,7 @@ route or a field that somebody adds is planted, asked and judged without any cha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
@@ -24,6 +24,9 @@ from domain.default_data import GROUPS
 from domain.privacy import OVERRIDE, PrivacyKey
 from queries import ROUTERS
 from queries.privacy import marks
+from tests.authorization.rows import ROWS
+from tests.authorization.site import Route, routes
+from tests.authorization.test_routes import expected
 from tests.bad_input.schemas import Document, Operation
 from tests.given import rows_of
 from tests.members import Client, Member
@@ -44,15 +47,7 @@ NAMING = {"search_users": "whoever knows the name"}
 OPEN_FIELDS = {
     "UserDetail.registered_at": "not among the 17",
     "UserDetail.version": "of the account, for If-Match",
-    "BanItem.imposed_at": "for staff and the user",
-    "BanItem.until": "for staff and the user",
-    "BanItem.ended_at": "for staff and the user",
-    "BanItem.version": "for staff and the user",
-    "UserDay.day": "of the calendar",
-    **{f"Posting.{name}": "for the user and for who sees private things" for name in ("at", "amount", "balance")},
 }
-#: The announces behind the numbers: refused as a whole to whoever may not see the numbers.
-OPEN_MODELS = {"TransferShown"}
 HIDE_EVERYTHING = {str(key): "hidden" for key in PrivacyKey}
 
 
@@ -204,11 +199,16 @@ def test_whoever_reads_it_all_the_same_is_told_that_it_is_hidden(site: Site) -> 
     assert None not in own.values()
 
 
-def answers_about(part_of_path: str) -> set[type[BaseModel]]:
-    """The models of the answers of GET routes with this in their path."""
-    routes = [vars(route) for router in ROUTERS for route in router.routes]
-    gets = [route for route in routes if "GET" in route["methods"] and part_of_path in route["path"]]
-    return {model for route in gets for model in models(route["response_model"])}
+def is_for_members(route: Route) -> bool:
+    """Whether it answers any member about somebody else."""
+    about_a_user = route.method == "GET" and "{user_id}" in route.path
+    return about_a_user and expected(route, ROWS[route.name], "member", "others") == "200"
+
+
+def answers(names: Collection[str]) -> set[type[BaseModel]]:
+    """The models of the answers of these routes."""
+    all_routes = [vars(route) for router in ROUTERS for route in router.routes]
+    return {model for route in all_routes if route["name"] in names for model in models(route["response_model"])}
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -229,11 +229,11 @@ def is_number(annotation: Any) -> bool:
 
 
 def test_every_number_about_a_user_is_registered() -> None:
-    """Marked as private with its key, or named above with the reason why it is not."""
+    """Marked as private with its key, or named above with the reason why it is not. What only its user and staff see is
+    not asked here: the right that shows it is in the rows of `tests/authorization`."""
     found = {
         f"{model.__name__}.{name}"
-        for model in answers_about("{user_id}")
-        if model.__name__ not in OPEN_MODELS
+        for model in answers({route.name for route in routes() if is_for_members(route)})
         for name, field in model.model_fields.items()
         if is_number(field.annotation) and name not in marks(model) and not field.exclude
     }
@@ -241,7 +241,7 @@ def test_every_number_about_a_user_is_registered() -> None:
 
 
 def test_whatever_is_private_can_be_null() -> None:
-    private = [(model, name) for model in answers_about("") for name in marks(model)]
+    private = [(model, name) for model in answers({route.name for route in routes()}) for name in marks(model)]
     assert private
     for model, name in private:
         assert type(None) in get_args(model.model_fields[name].annotation), (model, name)

@@ -62,6 +62,14 @@ SINCE = frozenset(
         "profile.cleared",
         "profile.described",
         "profile.opened",
+        "relations.blocked",
+        "relations.followed",
+        "relations.friend_added",
+        "relations.friend_noted",
+        "relations.friend_removed",
+        "relations.opened",
+        "relations.unblocked",
+        "relations.unfollowed",
     }
 )
 
