@@ -12,6 +12,7 @@ from commands.bonus import router as bonus
 from commands.client_rules import router as client_rules
 from commands.emails import router as emails
 from commands.erasures import router as erasures
+from commands.exports import router as exports
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     relations,
     users,
     erasures,
+    exports,
     bans,
     rights,
     groups,

@@ -80,7 +80,7 @@ def enable_two_factor(
     caller: AccountOwner, platform: PlatformDep, store: StoreDep, now: Clock, command: EnableTwoFactor | None = None
 ) -> TwoFactorSecret:
     """Hand out a secret for an authenticator; the second factor is off until `/verify-2fa` has seen a code of it."""
-    _must_be_recent(store, caller, command.password if command else None, now)
+    must_be_recent(store, caller, command.password if command else None, now)
     seed = second_factor.new_seed()
     with platform.pool.connection() as connection:
         if not second_factor.enrol(connection, _sealer(platform), caller.user_id, seed):
@@ -167,7 +167,7 @@ def must_have_code(cursor: Cursor[Any], platform: Platform, user_id: UUID, code:
         raise WrongCode("this is not a present code of the second factor")
 
 
-def _must_be_recent(store: Store, caller: Caller, password: str | None, now: datetime) -> None:
+def must_be_recent(store: Store, caller: Caller, password: str | None, now: datetime) -> None:
     """Raises `WrongPassword` or `PasswordRequired`: an access token alone, which may be stolen, is not enough."""
     if password is not None:
         must_know_password(store, caller.user_id, password, now)

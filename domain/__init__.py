@@ -16,6 +16,7 @@ from domain.chat import ChatRoom
 from domain.claims import Claim
 from domain.client_rules import ClientRule
 from domain.erasures import Erasure, ErasureProposal
+from domain.exports import Export
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
@@ -48,6 +49,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     EdgeJournal,
     Erasure,
     ErasureProposal,
+    Export,
     Forum,
     FreeleechTokens,
     Group,

@@ -11,6 +11,7 @@ from projections.bonus_rules import bonus_rules
 from projections.categories import categories
 from projections.chat import chat
 from projections.erasures import erasures
+from projections.exports import exports
 from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
@@ -39,6 +40,7 @@ ALL: tuple[Projection, ...] = (
     bans,
     api_keys,
     erasures,
+    exports,
     announce_access,
     torrents,
     categories,

@@ -15,6 +15,7 @@ from domain.base import PERSONAL, Aggregate
 from domain.bonus import Account, AccountKind
 from domain.claims import Claim
 from domain.erasures import Erasure, ErasureProposal
+from domain.exports import Export
 from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
 from domain.privacy import Privacy
@@ -63,6 +64,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Relations.Opened,
     Erasure.Begun,
     ErasureProposal.Made,
+    Export.Opened,
 )
 def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""

@@ -15,6 +15,7 @@ from queries.categories import router as categories
 from queries.chat import router as chat
 from queries.client_rules import router as client_rules
 from queries.erasures import router as erasures
+from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     relations,
     users,
     erasures,
+    exports,
     usernames,
     bans,
     rights,

@@ -35,6 +35,7 @@ TAGS = {
     "erasures": "Forgetting people: for themselves, or for two of the staff.",
     "profiles": "What users say of themselves, and their pictures.",
     "relations": "Friends, blocked users, and those whose uploads one follows.",
+    "exports": "Everything about me, in one archive.",
     "bans": "What users may not do for a while, and why.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",

@@ -60,16 +60,22 @@ class StoredKeyring:
         self._looked_at = -LATELY_S
 
     def seal(self, subject: UUID, text: str, context: str) -> str:
-        key = self._key(subject) or self._new_key(subject)
-        nonce = os.urandom(12)
-        return PREFIX + b64encode(nonce + key.encrypt(nonce, text.encode(), context.encode())).decode()
+        return PREFIX + b64encode(self.seal_bytes(subject, text.encode(), context)).decode()
 
     def open(self, subject: UUID, sealed: str, context: str) -> str:
+        plain = self.open_bytes(subject, b64decode(sealed.removeprefix(PREFIX)), context)
+        return ERASED if plain is None else plain.decode()
+
+    def seal_bytes(self, subject: UUID, plain: bytes, context: str) -> bytes:
+        """Raises `KeyDestroyed`."""
+        key = self._key(subject) or self._new_key(subject)
+        nonce = os.urandom(12)
+        return nonce + key.encrypt(nonce, plain, context.encode())
+
+    def open_bytes(self, subject: UUID, sealed: bytes, context: str) -> bytes | None:
+        """What was sealed; None once the key is destroyed."""
         key = self._key(subject)
-        if key is None:
-            return ERASED
-        raw = b64decode(sealed.removeprefix(PREFIX))
-        return key.decrypt(raw[:12], raw[12:], context.encode()).decode()
+        return None if key is None else key.decrypt(sealed[:12], sealed[12:], context.encode())
 
     def destroy(self, subject: UUID) -> timedelta:
         """End the key, or see that it is ended; returns how long ago. After `FORGOTTEN_AFTER` no process uses it."""

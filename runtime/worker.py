@@ -16,6 +16,7 @@ import structlog
 
 from commands.bans import expire_ban
 from commands.erasures import go_on_erasing
+from commands.exports import finish_export
 from commands.policies import POLICIES
 from commands.rights import expire_rights
 from commands.security_notices import tell_of_failures
@@ -26,11 +27,14 @@ from projections import ALL
 from projections.search import open_sender
 from queries.bans import due_bans
 from queries.erasures import due_erasures, last_completed
+from queries.exports import archive_of, due_exports
 from queries.ratio_watch import ratio_watched
 from queries.rights import due_rights
 from runtime.api import open_platform
+from runtime.archives import forget_archives
 from runtime.audit.block import PURPOSE, signing_key
 from runtime.audit.seal import seal
+from runtime.keyring import KeyDestroyed
 from runtime.mail_delivery import deliver
 from runtime.platform import Platform
 from runtime.rebuild.carriers import Carriers
@@ -67,6 +71,9 @@ ERASED_AT_ONCE = 50
 ERASURE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b05")
 #: Guesses are told of once a day.
 TELL_OF_GUESSES_S = 60.0
+#: Whoever asks for everything about oneself waits for so long, and for the archives before.
+EXPORT_S = 2.0
+EXPORTED_AT_ONCE = 5
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
@@ -97,6 +104,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _expiring_rights,
         _watching,
         _erasing,
+        _exporting,
         _keeping_snapshots,
         _mailing,
         _carrying_out,
@@ -201,6 +209,21 @@ def tell_of_guesses(platform: Platform, now: datetime) -> None:
 
 def _warning(platform: Platform) -> AbstractContextManager[None]:
     return every(TELL_OF_GUESSES_S, "tell_of_guesses", partial(tell_of_guesses, platform))
+
+
+def build_exports(platform: Platform, now: datetime) -> None:
+    """Put together the archives that somebody waits for, and delete those whose time is over."""
+    with platform.pool.connection() as connection:
+        due = due_exports(connection, EXPORTED_AT_ONCE)
+        forget_archives(connection, now)
+    for user_id in due:
+        archive = archive_of(platform, user_id, now)
+        with suppress(VersionConflict, KeyDestroyed):  # another worker was faster, or the person is erased
+            finish_export(platform, platform.store(SYSTEM, "policy"), user_id, archive, now)
+
+
+def _exporting(platform: Platform) -> AbstractContextManager[None]:
+    return every(EXPORT_S, "build_exports", partial(build_exports, platform))
 
 
 def take_snapshots(platform: Platform, now: datetime) -> None:

@@ -21,6 +21,7 @@ from domain.claims import Claim
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.default_data import default_data
 from domain.erasures import Erasure, ErasureProposal
+from domain.exports import Export
 from domain.factors import Factors
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
@@ -62,6 +63,7 @@ def write_history(platform: Platform) -> None:
         _case(platform, user, torrents[1 - n])
         _promotions(platform, user, torrents[n])
         _erasure(platform, user, f"forgotten-{n}")
+        _export(platform, user)
     _groups(platform)
     _banned_names(platform)
     _tracker_rules(platform)
@@ -283,6 +285,14 @@ def _erasure(platform: Platform, staff: User, name: str) -> None:
     erasure = Erasure.begin(user.id, second.id)
     erasure.complete()
     _save(platform, first, second, user, erasure, actor=staff.id)
+
+
+def _export(platform: Platform, user: User) -> None:
+    export = Export.open(user.id)
+    export.request()
+    _save(platform, export, actor=user.id)
+    export.built(4711, now=NOW)
+    _save(platform, export)
 
 
 def _groups(platform: Platform) -> None:

@@ -157,6 +157,10 @@ ROWS: dict[str, Row] = {
     "list_followed": Row(SIGNED_IN, MEMBERS),
     "list_followers": Row(SIGNED_IN, MEMBERS),
     "list_followed_uploads": Row(SIGNED_IN, PEERS),
+    # exports
+    "request_export": Row(OWNER, "202", body={"password": None}),
+    "get_export": Row(OWNER, NOBODY),
+    "download_export": Row(OWNER, NOBODY),
 
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),

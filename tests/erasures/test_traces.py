@@ -13,7 +13,6 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from domain.announces import Event
 from domain.base import SYSTEM
 from domain.erasures import Erasure, erasure_id
 from projections import ALL
@@ -24,19 +23,13 @@ from runtime.rebuild import rebuild, verify
 from runtime.rebuild.past import build_past
 from runtime.worker import erase_persons
 from tests.erasures import dump
+from tests.erasures.life import APPEAL, MAIL, MARKERS, NAME, WORDS, Life
 from tests.given import projected, rows_of
 from tests.history import write_history
-from tests.in_process import TestClient
-from tests.mailbox import links, mails
-from tests.members import PASSWORD, Client, Member, Members
-from tests.peers.edges import ShippingEdge, announce
+from tests.members import PASSWORD, Client, Members
 
 pytestmark = pytest.mark.engine
 
-NAME, MAIL, PROGRAM = "Zq7Name", "zq7mail@zq7.example.org", "Zq7Agent/9.75"
-ADDRESS = "203.0.113.177"
-KEY, WORDS, APPEAL = "zq7 key of a laptop", "zq7 saw this before", "zq7 begs to differ"
-MARKERS = (NAME, MAIL, PROGRAM, ADDRESS, KEY, WORDS, APPEAL)
 #: The segments of the edges' journals are compressed columns of bytes, not text: see `tests/erasures/test_journal.py`.
 PACKED = bytes([203, 0, 113, 177])
 
@@ -45,51 +38,6 @@ PACKED = bytes([203, 0, 113, 177])
 def logged() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as lines:
         yield lines
-
-
-class Life:
-    """One person who leaves a trace wherever there can be one, and another one who does the same."""
-
-    def __init__(self, client: Client, app: FastAPI) -> None:
-        self.client, self.app, self.members = client, app, client.members
-        self.moderator = self.members.join("moddie", "moderator")
-        self.zq7 = self.lives(NAME, MAIL, ADDRESS, PROGRAM, KEY, WORDS, APPEAL)
-        self.other = self.lives("Grace", "grace@example.org", "203.0.113.5", "curl/8", "a key", "too loud", "it was me")
-
-    def lives(self, name: str, mail: str, address: str, program: str, key: str, words: str, appeal: str) -> Member:
-        with TestClient(self.app, client=(address, 4711), headers={"User-Agent": program}) as site:
-            newcomer = {"username": name, "email": mail, "password": PASSWORD}
-            headers = {"Idempotency-Key": "0199a4f0-0000-7000-8000-0000000000aa"} if name == NAME else {}
-            registered = site.post("/api/v1/auth/register", json=newcomer, headers=headers)
-            assert registered.status_code == 201, registered.text
-            confirmed = site.post(
-                "/api/v1/auth/verify-email",
-                json={"token": links(mails(self.members.platform, mail)[0])["verify-email"]},
-            )
-            assert confirmed.status_code == 200, confirmed.text
-            signed_in = site.post("/api/v1/auth/login", json={"username": name, "password": PASSWORD})
-            assert signed_in.status_code == 200, signed_in.text
-            member = self.members.sign_in(UUID(registered.json()["id"]), name)
-            client = Client(self.members, site)
-            client.post(member, "/users/me/api-keys", {"name": key, "scopes": ["read"]})
-            about = {"subject_type": "user", "subject_id": str(self.moderator.id), "reason": "rude", "text": words}
-            assert client.post(member, "/reports", about).status_code == 201
-            self.is_reported_and_appeals(client, member, appeal)
-            client.get(member, "/search/users", q=name)
-        member.uploads(f"A Film of {member.id}")
-        member.earns(5_000)
-        octets = bytes(map(int, address.split(".")))
-        edge = ShippingEdge(self.members.platform, f"edge-{member.id}")
-        edge.ship([announce(0, Event.STARTED, user=member.id, left=9, address=octets)])
-        edge.ship([announce(60, up=700, user=member.id, left=9, address=octets)])
-        return member
-
-    def is_reported_and_appeals(self, client: Client, member: Member, appeal: str) -> None:
-        about = {"subject_type": "user", "subject_id": str(member.id), "reason": "loud", "text": "a complaint"}
-        complainer = self.members.join(f"loud-{len(str(member.id))}{member.username[:2]}")
-        case = self.client.post(complainer, "/reports", about).json()["case_id"]
-        self.client.post(self.moderator, f"/moderation/cases/{case}/decision", {"outcome": "upheld", "reason": "it is"})
-        assert client.post(member, f"/moderation/cases/{case}/appeal", {"text": appeal}).status_code == 200
 
 
 def keeps_copies(platform: Platform, owner: psycopg.Connection[Any], life: Life) -> None:
@@ -127,7 +75,7 @@ def test_nothing_is_left_of_a_person_and_everything_of_the_others(
     life = Life(client, app)
     keeps_copies(platform, owner, life)
     before = dump.everything(database, valkey.url(), tmp_path)
-    assert {marker for _, marker in dump.places(before, *MARKERS)} >= set(MARKERS) - {WORDS, APPEAL}
+    assert {marker for _, marker in dump.places(before, *MARKERS)} >= {*MARKERS} - {WORDS, APPEAL}
     others = rows_of_others(database, life)
 
     erased = life.client.post(life.zq7, "/users/me/erasure", {"password": PASSWORD})
