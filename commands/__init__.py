@@ -16,6 +16,7 @@ from commands.exports import router as exports
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.moderation import router as moderation
+from commands.password_resets import router as password_resets
 from commands.passwords import router as passwords
 from commands.privacy import router as privacy
 from commands.profiles import router as profiles
@@ -35,6 +36,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     registration,
     emails,
     passwords,
+    password_resets,
     usernames,
     auth,
     second_factor,

@@ -16,10 +16,12 @@ from domain.errors import NotAllowed
 from domain.passwords import PASSWORD_MAX, check_password
 from domain.users import User
 from runtime.credentials import password_hash, set_password_hash
+from runtime.email_tokens import void_tokens
 from runtime.http.body import CommandRoute
-from runtime.http.deps import AccountOwner, Clock, StoreDep
+from runtime.http.deps import AccountOwner, Clock, SettingsDep, StoreDep
 from runtime.http.types import Command
 from runtime.login_defence import forgive_account
+from runtime.mail import post
 from runtime.passwords import hash_password, turn, verify_password
 from runtime.store import Receipt, Store
 from runtime.tokens import end_sessions
@@ -37,8 +39,10 @@ class ChangePassword(Command):
 
 
 @router.post("/users/me/password")
-def change_password(command: ChangePassword, caller: AccountOwner, store: StoreDep, now: Clock) -> Receipt:
-    """Replace the caller's password and end all other sessions."""
+def change_password(
+    command: ChangePassword, caller: AccountOwner, store: StoreDep, settings: SettingsDep, now: Clock
+) -> Receipt:
+    """Replace the caller's password and end all other sessions; the caller's address is told."""
     user = store.get(User, caller.user_id)
     must_know_password(store, user.id, command.current, now)
     hashed = new_hash(command.new, user.username, user.email)
@@ -47,7 +51,10 @@ def change_password(command: ChangePassword, caller: AccountOwner, store: StoreD
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
         forgive_account(cursor, user.id)
+        void_tokens(cursor, user.id, "reset-password")
         end_sessions(cursor, user.id, now, but=caller.session_id)
+        text = f"{user.username}, your password was changed. If that was not you, ask for a new one.\n"
+        post(cursor, settings, to=user.email, subject="Your password was changed", text=text)
 
     others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
     return store.save(user, *others, beside=keep)

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from psycopg import Cursor
 
-from commands.emails import held_email, mail_confirmation
+from commands.emails import held_email, mail_confirmation, tell_owner, user_with_email
 from commands.login_defence import remember_device
 from commands.passwords import new_hash
 from commands.usernames import held_name, may_be_taken
@@ -45,11 +45,17 @@ class Register(Command):
 def register(
     command: Register, store: AnonymousStore, settings: SettingsDep, secrets: SecretsDep, now: Clock
 ) -> Registered:
-    """Make an account. Where addresses are verified it waits in group `validating` until its mail was answered."""
+    """Make an account. Where addresses are verified it waits in group `validating` until its mail was answered, and the
+    answer does not tell whether the address has an account: its owner's mail does."""
     must_be_open(settings.registration.mode)
+    verify = settings.registration.verify_email
+    owner = user_with_email(store, secrets.site, command.email)
 
     def ask_for_verification(cursor: Cursor[Any], user_id: UUID) -> None:
-        mail_confirmation(cursor, settings, user_id, command.username, command.email, now)
+        if owner is None:
+            mail_confirmation(cursor, settings, user_id, command.username, command.email, now)
+        else:
+            tell_owner(cursor, settings, owner, command.email)
 
     return create_user(
         store,
@@ -57,9 +63,10 @@ def register(
         username=command.username,
         email=command.email,
         password=command.password,
-        group=WAITING_GROUP if settings.registration.verify_email else FIRST_GROUP,
+        group=WAITING_GROUP if verify else FIRST_GROUP,
         now=now,
-        beside=ask_for_verification if settings.registration.verify_email else None,
+        claim_email=not verify,
+        beside=ask_for_verification if verify else None,
     )
 
 
@@ -72,9 +79,11 @@ def create_user(
     password: str,
     group: str,
     now: datetime,
+    claim_email: bool = True,
     beside: Callable[[Cursor[Any], UUID], None] | None = None,
 ) -> Registered:
-    """A new account; `beside` gets its id within the same transaction.
+    """A new account; `beside` gets its id within the same transaction. An address that is not claimed now is claimed
+    when it has answered.
 
     Without another actor the newcomer is the one, and may not take a reserved name: those are given by the site's own.
     Raises `BadUsername`, `ReservedUsername`, `UsernameBanned`, `BadEmail`, `WeakPassword`, `UnknownGroup`,
@@ -86,7 +95,9 @@ def create_user(
     if store.find(Group, group_id(group)) is None:
         raise UnknownGroup("there is no such group")
     user = User.register(new_id(), username, email, group)
-    claims = [*held_name(store, site_secret, username, user.id), *held_email(store, site_secret, email, user.id)]
+    claims = held_name(store, site_secret, username, user.id)
+    if claim_email:
+        claims += held_email(store, site_secret, email, user.id)
     hashed = new_hash(password, username, email)
 
     def keep(cursor: Cursor[Any]) -> None:

@@ -15,6 +15,7 @@ from domain.categories import Category
 from domain.chat import ChatRoom
 from domain.claims import Claim
 from domain.client_rules import ClientRule
+from domain.emails import EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.forums import Forum
@@ -47,6 +48,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Claim,
     ClientRule,
     EdgeJournal,
+    EmailChange,
     Erasure,
     ErasureProposal,
     Export,

@@ -45,6 +45,23 @@ class User(Aggregate):
     class EmailVerified(Aggregate.Event):
         TOPIC = "user.email_verified"
 
+    class EmailChanged(Aggregate.Event):
+        """The account has another address, which has answered."""
+
+        TOPIC = "user.email_changed"
+        email: Personal
+
+    class EmailRestored(Aggregate.Event):
+        """The account has the address again that it had before a change: from there, the change was undone."""
+
+        TOPIC = "user.email_restored"
+        email: Personal
+
+    class PasswordReset(Aggregate.Event):
+        """A new password was set with a link that was sent to the account's address."""
+
+        TOPIC = "user.password_reset"
+
     class Renamed(Aggregate.Event):
         """The staff gave the user another name; the former one stays taken."""
 
@@ -129,7 +146,9 @@ class User(Aggregate):
         self.enabled = True
         self.erased = False
         self.passkey_no = 1
+        self.email_changed_at: datetime | None = None
         self.two_factor = False
+        self.two_factor_changed_at: datetime | None = None
         self.free_until: datetime | None = None
         self.leeching_suspended = False
 
@@ -139,6 +158,19 @@ class User(Aggregate):
         self._email_verified()
         if self.group == WAITING_GROUP:
             self._group_changed(FIRST_GROUP, "e-mail address confirmed")
+
+    def change_email(self, email: str) -> None:
+        """The address has answered, and the caller holds it for this user. Who waited for a confirmation has it.
+        Raises `AccountErased`."""
+        self.must_not_be_erased()
+        self._email_changed(email)
+        if self.group == WAITING_GROUP:
+            self._group_changed(FIRST_GROUP, "e-mail address confirmed")
+
+    def restore_email(self, email: str) -> None:
+        """The former address wants none of the change; nothing has to cool off. Raises `AccountErased`."""
+        self.must_not_be_erased()
+        self._email_restored(email)
 
     def rename(self, username: str, reason: str) -> None:
         """The caller has checked the name and holds it for this user. Raises `AccountErased`."""
@@ -178,6 +210,11 @@ class User(Aggregate):
     def change_password(self) -> None:
         """Record that the password changed; its hash lives in the credentials store, never here."""
         self._password_changed()
+
+    def reset_password(self) -> None:
+        """The same by a link in a mail, when the one before is forgotten. Raises `AccountErased`."""
+        self.must_not_be_erased()
+        self._password_reset()
 
     def enable_two_factor(self) -> None:
         if not self.two_factor:
@@ -224,6 +261,21 @@ class User(Aggregate):
     def _email_verified(self) -> None:
         self.email_verified = True
 
+    @event(EmailChanged)
+    def _email_changed(self, email: str, timestamp: datetime | None = None) -> None:
+        self.email = email
+        self.email_verified = True
+        self.email_changed_at = timestamp
+
+    @event(EmailRestored)
+    def _email_restored(self, email: str) -> None:
+        self.email = email
+        self.email_changed_at = None
+
+    @event(PasswordReset)
+    def _password_reset(self) -> None:
+        pass
+
     @event(Renamed)
     def _renamed(self, username: str, reason: str) -> None:
         self.username = username
@@ -254,12 +306,14 @@ class User(Aggregate):
         pass
 
     @event(TwoFactorEnabled)
-    def _two_factor_enabled(self) -> None:
+    def _two_factor_enabled(self, timestamp: datetime | None = None) -> None:
         self.two_factor = True
+        self.two_factor_changed_at = timestamp
 
     @event(TwoFactorDisabled)
-    def _two_factor_disabled(self) -> None:
+    def _two_factor_disabled(self, timestamp: datetime | None = None) -> None:
         self.two_factor = False
+        self.two_factor_changed_at = timestamp
 
     @event(RecoveryCodesReplaced)
     def _recovery_codes_replaced(self) -> None:

@@ -10,6 +10,7 @@ from projections.bonus import bonus
 from projections.bonus_rules import bonus_rules
 from projections.categories import categories
 from projections.chat import chat
+from projections.emails import emails
 from projections.erasures import erasures
 from projections.exports import exports
 from projections.forums import forums
@@ -35,6 +36,7 @@ ALL: tuple[Projection, ...] = (
     usernames,
     profiles,
     relations,
+    emails,
     groups,
     rights,
     bans,

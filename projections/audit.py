@@ -14,6 +14,7 @@ from domain.bans import Ban
 from domain.base import PERSONAL, Aggregate
 from domain.bonus import Account, AccountKind
 from domain.claims import Claim
+from domain.emails import EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.freeleech_tokens import FreeleechTokens
@@ -62,6 +63,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Privacy.Opened,
     Profile.Opened,
     Relations.Opened,
+    EmailChange.Asked,
     Erasure.Begun,
     ErasureProposal.Made,
     Export.Opened,

@@ -38,6 +38,14 @@ def email_verified(fact: Fact[User.EmailVerified], db: Writer) -> None:
     )
 
 
+@users.on(User.EmailChanged, User.EmailRestored)
+def email_changed(fact: AnyFact, db: Writer) -> None:
+    db.update(
+        "UPDATE account SET email = %s, email_verified = true, version = %s, changed_pos = %s WHERE user_id = %s",
+        (fact.event.email, fact.version, fact.position, fact.stream_id),
+    )
+
+
 @users.on(User.Renamed)
 def renamed(fact: Fact[User.Renamed], db: Writer) -> None:
     """The former name is remembered with who took it away."""

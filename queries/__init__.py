@@ -14,6 +14,7 @@ from queries.bonus_rules import router as bonus_rules
 from queries.categories import router as categories
 from queries.chat import router as chat
 from queries.client_rules import router as client_rules
+from queries.emails import router as emails
 from queries.erasures import router as erasures
 from queries.exports import router as exports
 from queries.forums import router as forums
@@ -52,6 +53,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     erasures,
     exports,
     usernames,
+    emails,
     bans,
     rights,
     user_stats,

@@ -32,11 +32,13 @@ def forget_traces(platform: Platform, user_id: UUID) -> int:
 
 
 def _addresses(platform: Platform, user_id: UUID) -> set[str]:
-    """Everything that the account's own stream has ever said and that may be an address."""
+    """Everything that the account's own stream has ever said and that may be an address, and those it asked for."""
     codec = platform.history.codec
     texts = [
         getattr(fact.event, name)
         for fact in FactLog(platform.history).stream(user_id)
         for name in codec.shape(type(fact.event)).personal
     ]
-    return {text.lower() for text in texts if text and "@" in text}
+    with platform.pool.connection() as connection:
+        asked = connection.execute("SELECT email FROM read.email_change WHERE user_id = %s", (user_id,)).fetchall()
+    return {text.lower() for text in (*texts, *(email for (email,) in asked)) if text and "@" in text}

@@ -15,8 +15,10 @@ from uuid import UUID, uuid5
 import structlog
 
 from commands.bans import expire_ban
+from commands.emails import settle_email_change
 from commands.erasures import go_on_erasing
 from commands.exports import finish_export
+from commands.password_resets import answer_reset_requests
 from commands.policies import POLICIES
 from commands.rights import expire_rights
 from commands.security_notices import tell_of_failures
@@ -26,6 +28,7 @@ from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
 from queries.bans import due_bans
+from queries.emails import settling_changes
 from queries.erasures import due_erasures, last_completed
 from queries.exports import archive_of, due_exports
 from queries.ratio_watch import ratio_watched
@@ -64,6 +67,12 @@ WATCHED_AT_ONCE = 500
 #: Namespace of the commands by the ratio rule: one per user and version of the account, however many workers look.
 RATIO_WATCH = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b04")
 DELIVER_MAIL_S = 1.0
+ANSWER_RESETS_S = 1.0
+#: Nobody waits for the end of the week in which a change of an address can be undone.
+SETTLE_EMAILS_S = 60.0
+SETTLED_AT_ONCE = 500
+#: Namespace of the commands that settle changes: one per change, however many workers look.
+SETTLING = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b50")
 #: An erasure takes some looks: what is found by the name, the key, and a second later that nobody uses it any more.
 ERASE_S = 1.0
 ERASED_AT_ONCE = 50
@@ -107,6 +116,8 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _exporting,
         _keeping_snapshots,
         _mailing,
+        _resetting,
+        _settling,
         _carrying_out,
         _warning,
         _sealing,
@@ -262,3 +273,21 @@ def seal_log(platform: Platform, now: datetime) -> None:
 
 def _sealing(platform: Platform) -> AbstractContextManager[None]:
     return every(SEAL_S, "seal_log", partial(seal_log, platform))
+
+
+def _resetting(platform: Platform) -> AbstractContextManager[None]:
+    return every(ANSWER_RESETS_S, "answer_reset_requests", partial(answer_reset_requests, platform))
+
+
+def settle_emails(platform: Platform, now: datetime) -> None:
+    """Free the former addresses whose changes can no longer be undone."""
+    with platform.pool.connection() as connection:
+        due = settling_changes(connection, now, SETTLED_AT_ONCE)
+    for change_id in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(SETTLING, str(change_id)))
+        with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+            settle_email_change(platform.store(SYSTEM, metadata=metadata), platform.secrets.site, change_id, now)
+
+
+def _settling(platform: Platform) -> AbstractContextManager[None]:
+    return every(SETTLE_EMAILS_S, "settle_emails", partial(settle_emails, platform))

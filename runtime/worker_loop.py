@@ -16,6 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from runtime.api_keys import forget_expired_keys
 from runtime.dead_letters import counts
+from runtime.email_tokens import forget_old_tokens
 from runtime.follow import Engine, Step
 from runtime.login_defence import forget_guesses
 from runtime.platform import Platform
@@ -181,6 +182,7 @@ class WorkerLoop:
             connection.execute("SELECT journal.maintain_segments(%s, %s)", (now, PARTITIONS_AHEAD))
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)
+            forget_old_tokens(connection, now)
             forget_guesses(connection, now)
             forget_expired_keys(connection, now)
 

@@ -20,6 +20,7 @@ from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, t
 from domain.claims import Claim
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.default_data import default_data
+from domain.emails import UNDO_WITHIN, EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.factors import Factors
@@ -83,6 +84,8 @@ def _user(platform: Platform, name: str) -> User:
     _save(platform, user, claim, actor=user.id)
     user.verify_email()
     user.rename(f"{name}-2", "asked for it")
+    _email_changes(platform, user)
+    user.reset_password()
     user.change_group("elite", "promoted")
     user.disable("a break")
     user.enable("back again")
@@ -99,6 +102,22 @@ def _user(platform: Platform, name: str) -> User:
     claim.retake(user.id)
     _save(platform, user, claim, actor=user.id)
     return user
+
+
+def _email_changes(platform: Platform, user: User) -> None:
+    """One change is cancelled, one undone, one settled."""
+    former = user.email
+    cancelled, undone, settled = (
+        EmailChange.ask(uuid4(), user.id, f"{fate}-{former}", former) for fate in ("never", "once", "soon")
+    )
+    cancelled.take_back(now=NOW)
+    for change in (undone, settled):
+        change.confirm()
+        user.change_email(change.email)
+    undone.take_back(now=NOW)
+    user.restore_email(former)
+    settled.settle(now=datetime.now(UTC) + UNDO_WITHIN)
+    _save(platform, cancelled, undone, settled, actor=user.id)
 
 
 def _torrent(platform: Platform, uploader_id: UUID, n: int) -> Torrent:
