@@ -6,7 +6,7 @@ shown too, as in Gazelle: a setting that would pretend to hide what anybody can 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -183,6 +183,11 @@ def visibility(settings: PrivacySettings, key: PrivacyKey, viewer: Viewer, part:
     if viewer.own or settings.shows(key, part):
         return Answer.ALLOWED
     return Answer.OVERRIDDEN if viewer.overrides(key) else Answer.HIDDEN
+
+
+def strictest(answers: Iterable[Answer]) -> Answer:
+    """What becomes of a value that several things tell of: whoever may not see one of them may not see it."""
+    return max(answers, key=list(Answer).index)
 
 
 class Privacy(Aggregate):

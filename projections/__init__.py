@@ -26,6 +26,7 @@ from projections.rights import rights
 from projections.search import search
 from projections.site_promotions import site_promotions
 from projections.torrents import torrents
+from projections.user_statistics import user_statistics
 from projections.usernames import usernames
 from projections.users import users
 from runtime.projection import Projection
@@ -48,6 +49,7 @@ ALL: tuple[Projection, ...] = (
     categories,
     search,
     peers,
+    user_statistics,
     site_promotions,
     freeleech_tokens,
     bonus,

@@ -16,6 +16,7 @@ from queries.chat import router as chat
 from queries.client_rules import router as client_rules
 from queries.emails import router as emails
 from queries.erasures import router as erasures
+from queries.explanations import router as explanations
 from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     bans,
     rights,
     user_stats,
+    explanations,
     user_history,
     groups,
     torrents,

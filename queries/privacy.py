@@ -25,6 +25,7 @@ from domain.privacy import (
     PrivacyKey,
     PrivacySettings,
     Viewer,
+    strictest,
     visibility,
 )
 from runtime.freshness import fresh
@@ -121,16 +122,21 @@ def viewer_of(caller: Caller, user_id: UUID) -> Viewer:
     return Viewer(caller.user_id == user_id, caller.permissions)
 
 
-def marks(model: type[BaseModel]) -> dict[str, Private]:
-    """The fields of this answer that a user may hide."""
-    return {
-        name: mark for name, field in model.model_fields.items() for mark in field.metadata if isinstance(mark, Private)
+def marks(model: type[BaseModel]) -> dict[str, list[Private]]:
+    """The fields of this answer that a user may hide: one is hidden with any of what it is marked by."""
+    found = {
+        name: [mark for mark in field.metadata if isinstance(mark, Private)]
+        for name, field in model.model_fields.items()
     }
+    return {name: private for name, private in found.items() if private}
 
 
 def withheld(model: type[BaseModel], viewer: Viewer, settings: PrivacySettings) -> dict[str, Answer]:
     """The fields of this answer that are hidden, from this viewer or but for it."""
-    answers = {name: visibility(settings, mark.key, viewer, mark.part) for name, mark in marks(model).items()}
+    answers = {
+        name: strictest(visibility(settings, mark.key, viewer, mark.part) for mark in private)
+        for name, private in marks(model).items()
+    }
     return {name: answer for name, answer in answers.items() if answer is not Answer.ALLOWED}
 
 

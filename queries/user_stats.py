@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 from uuid import UUID
 
 from fastapi import APIRouter
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from pydantic import BaseModel, Field
 
 from domain.permissions import Permission
 from domain.privacy import Answer, PrivacyKey
+from domain.statistics import Count, Streak
 from queries.privacy import Guarded, Private, privacy_of, viewer_of, withheld
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Member, NotPermitted, ReadDb
+from runtime.http.deps import Clock, Member, NotPermitted, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
+
+_COUNTS: LiteralString = ", ".join(
+    f"coalesce(n.{count}, 0) AS {count}" for count in Count if count is not Count.ACCOUNTS
+)
 
 router = APIRouter(prefix="/api/v1/users", tags=["user stats"], route_class=StrictRoute)
 
@@ -28,23 +33,48 @@ Downloaded = Annotated[int | None, Private(PrivacyKey.DOWNLOADED)]
 Uploaded = Annotated[int | None, Private(PrivacyKey.UPLOADED)]
 #: Time and points are what one gets for seeding: whoever hides the one hides the others.
 Seeding = Annotated[int | None, Private(PrivacyKey.SEEDING)]
+SeedingPoints = Annotated[ShownPoints | None, Private(PrivacyKey.SEEDING)]
 
 
 class UserStats(Guarded):
     """Bytes and seconds. `uploaded` and `downloaded` are what counts, the raw ones what was moved; `ratio` is null
-    before the first download; `seeding` and `leeching` count torrents."""
+    before the first download, `buffer` what may be downloaded before it falls to what is required, or to 1.
+
+    `seeding`, `leeching` and `snatched` count torrents, `torrents` those that a client of the user's ever took part in,
+    over which the average is taken. Uploads are listed, fills accepted. What was done anonymously is counted apart, and
+    null, like the reports, but for the user and for staff. `last_seen_at` is the newest sign-in or announce;
+    `sign_in_days` the days (UTC) in a row with a sign-in.
+    """
 
     id: UUID
     uploaded: Uploaded
     downloaded: Downloaded
     ratio: Annotated[float | None, Private(PrivacyKey.RATIO)]
+    buffer: Annotated[int | None, Private(PrivacyKey.UPLOADED), Private(PrivacyKey.DOWNLOADED)]
     raw_uploaded: Uploaded
     raw_downloaded: Downloaded
     seeding: Seeding
     leeching: Annotated[int | None, Private(PrivacyKey.LEECHING)]
     snatched: Annotated[int | None, Private(PrivacyKey.SNATCHED)]
+    torrents: Annotated[int | None, Private(PrivacyKey.SNATCHED), Private(PrivacyKey.SEEDING)]
+    seed_size: Seeding
     seed_time_s: Seeding
-    bonus_points: Annotated[ShownPoints | None, Private(PrivacyKey.SEEDING)]
+    average_seed_time_s: Seeding
+    uploads: Annotated[int | None, Private(PrivacyKey.UPLOADS)]
+    uploads_anonymous: int | None
+    requests_opened: int
+    requests_filled: int
+    requests_filled_anonymous: int | None
+    bounty_spent: ShownPoints
+    bounty_earned: ShownPoints
+    bonus_points: SeedingPoints
+    bonus_spent: SeedingPoints
+    bonus_earned: SeedingPoints
+    reports: int | None
+    joined_at: datetime
+    last_seen_at: Annotated[datetime | None, Private(PrivacyKey.LAST_SEEN)]
+    sign_in_days: Annotated[int | None, Private(PrivacyKey.LAST_SEEN)]
+    sign_in_days_longest: Annotated[int | None, Private(PrivacyKey.LAST_SEEN)]
 
 
 class TransferShown(BaseModel):
@@ -74,15 +104,18 @@ class TransferShown(BaseModel):
     position: int = Field(exclude=True)
 
 
-@router.get("/{user_id}/stats", dependencies=[fresh("peers", "users", "bonus", "privacy")])
-def get_user_stats(user_id: Id, caller: Member, db: ReadDb) -> UserStats:
+@router.get("/{user_id}/stats", dependencies=[fresh("peers", "users", "bonus", "user_statistics", "privacy")])
+def get_user_stats(user_id: Id, caller: Member, db: ReadDb, now: Clock) -> UserStats:
     """The user's numbers, zeros before the first announce; null is what the user hides."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
-    found = user_stats(db, user_id)
+    found = user_stats(db, user_id, now)
     if found is None:
         raise NoSuchThing("no such user")
-    return found.seen_by(viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
+    shown = found.seen_by(viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
+    if user_id == caller.user_id or caller.can(Permission.USERS_SEE_PRIVATE):
+        return shown
+    return shown.model_copy(update=dict.fromkeys(("uploads_anonymous", "requests_filled_anonymous", "reports")))
 
 
 @router.get("/{user_id}/stats/transfers", dependencies=[fresh("peers", "users", "privacy")])
@@ -99,20 +132,33 @@ def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Pa
     return page.page(query, rows, lambda row: [row.position, row.seq, row.n])
 
 
-def user_stats(db: Connection[Any], user_id: UUID) -> UserStats | None:
+def user_stats(db: Connection[Any], user_id: UUID, now: datetime) -> UserStats | None:
     """The numbers of an account, None when there is no such account."""
-    with db.cursor(row_factory=class_row(UserStats)) as cursor:
-        return cursor.execute(
+    with db.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
             "SELECT a.user_id AS id, coalesce(s.uploaded, 0) AS uploaded, coalesce(s.downloaded, 0) AS downloaded,"
             " round(s.uploaded::numeric / nullif(s.downloaded, 0), 3)::float8 AS ratio,"
             " coalesce(s.raw_uploaded, 0) AS raw_uploaded, coalesce(s.raw_downloaded, 0) AS raw_downloaded,"
             " coalesce(s.seeding, 0) AS seeding, coalesce(s.leeching, 0) AS leeching,"
-            " coalesce(s.snatched, 0) AS snatched, coalesce(s.seed_time_s, 0) AS seed_time_s,"
-            " coalesce(b.balance, 0) AS bonus_points"
+            " coalesce(s.snatched, 0) AS snatched, coalesce(s.torrents, 0) AS torrents,"
+            " coalesce(s.seed_size, 0) AS seed_size, coalesce(s.seed_time_s, 0) AS seed_time_s,"
+            " coalesce(s.seed_time_s / nullif(s.torrents, 0), 0) AS average_seed_time_s,"
+            f" {_COUNTS}, n.sign_in_day, coalesce(n.sign_in_days, 0) AS sign_in_days,"
+            " coalesce(n.sign_in_days_longest, 0) AS sign_in_days_longest,"
+            " coalesce(b.balance, 0) AS bonus_points, a.registered_at AS joined_at,"
+            " greatest(n.signed_in_at, (SELECT max(p.last_announced_at) FROM peer p WHERE p.user_id = a.user_id))"
+            "  AS last_seen_at,"
+            " (SELECT nullif(r.required_ratio_percent, 0) FROM announce_rules r) AS required_percent"
             " FROM account a LEFT JOIN user_stats s USING (user_id) LEFT JOIN ledger_balance b USING (user_id)"
-            " WHERE a.user_id = %s",
+            " LEFT JOIN user_statistics n USING (user_id) WHERE a.user_id = %s",
             (user_id,),
         ).fetchone()
+    if row is None:
+        return None
+    required = row.pop("required_percent") or 100
+    streak = Streak(row.pop("sign_in_day"), row.pop("sign_in_days"))
+    buffer = row["uploaded"] * 100 // required - row["downloaded"]
+    return UserStats(buffer=buffer, sign_in_days=streak.on(now.date()), **row)
 
 
 def transfers(db: Connection[Any], user_id: UUID, before: list[Any] | None, limit: int) -> list[TransferShown]:

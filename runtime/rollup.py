@@ -68,13 +68,13 @@ class Horizon(NamedTuple):
 class Rollup:
     """A table of user_id, grain, at and counters, and the table of one row that holds its newest hour.
 
-    `held` are counters that never fall, and are held at what a bigint holds; `moving` may rise and fall.
+    `held` are counters that never fall, `moving` may rise and fall; all are held within a bigint.
     """
 
     def __init__(self, table: LiteralString, *, held: Sequence[LiteralString], moving: Sequence[LiteralString]) -> None:
         merges = [f"{name} = least(t.{name}, {_MAX} - excluded.{name}) + excluded.{name}" for name in held]
-        merges += [f"{name} = t.{name} + excluded.{name}" for name in moving]
-        sums = [f"least(sum({name}), {_MAX})" for name in held] + [f"sum({name})" for name in moving]
+        merges += [f"{name} = {_within(f't.{name}::numeric + excluded.{name}')}" for name in moving]
+        sums = [_within(f"sum({name})") for name in (*held, *moving)]
         self._table, self._clock, self._sums = table, f"{table}_clock", ", ".join(sums)
         #: What stands before and behind rows of user_id, grain, at, the counters held and those that move.
         self.add: LiteralString = f"INSERT INTO {table} AS t (user_id, grain, at, {', '.join([*held, *moving])})"
@@ -103,3 +103,7 @@ class Rollup:
             f" GROUP BY user_id, period {self.merged}",
             (fine, before, coarse, coarse),
         )
+
+
+def _within(amount: LiteralString) -> LiteralString:
+    return f"greatest(least({amount}, {_MAX}), -{_MAX})"

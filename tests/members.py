@@ -66,8 +66,8 @@ class Member:
         transfer(issuance, account, thousandths, Cause(PostingKind.GRANTED, "grant", entry, "pay"), entry_id=entry)
         self.platform.store(SYSTEM).save(account, issuance)
 
-    def uploads(self, name: str = "A Film", *, listed: bool = True) -> Torrent:
-        torrent = upload(new_id().int, uploader_id=self.id, name=name, tags=[], trusted=listed)
+    def uploads(self, name: str = "A Film", *, listed: bool = True, anonymous: bool = False) -> Torrent:
+        torrent = upload(new_id().int, uploader_id=self.id, name=name, tags=[], trusted=listed, anonymous=anonymous)
         self.store.save(torrent)
         return torrent
 

@@ -35,18 +35,36 @@ def test_any_member_sees_the_numbers(site: Site) -> None:
     for member in (site.ada, site.grace):
         answer = site.get(member, f"/users/{site.ada.id}/stats")
         assert answer.status_code == 200
-        assert answer.json() == {
+        shown = answer.json()
+        assert shown["joined_at"] < shown["last_seen_at"] == "2031-01-01T12:00:03Z"
+        assert {name: value for name, value in shown.items() if not name.endswith("_at")} == {
             "id": str(site.ada.id),
             "uploaded": 300,
             "downloaded": 0,
             "ratio": None,
+            "buffer": 300,
             "raw_uploaded": 300,
             "raw_downloaded": 0,
             "seeding": 0,
             "leeching": 1,
             "snatched": 0,
+            "torrents": 1,
+            "seed_size": 0,
             "seed_time_s": 0,
+            "average_seed_time_s": 0,
+            "uploads": 0,
+            "uploads_anonymous": 0 if member is site.ada else None,
+            "requests_opened": 0,
+            "requests_filled": 0,
+            "requests_filled_anonymous": 0 if member is site.ada else None,
+            "bounty_spent": 0,
+            "bounty_earned": 0,
             "bonus_points": 0,
+            "bonus_spent": 0,
+            "bonus_earned": 0,
+            "reports": 0 if member is site.ada else None,
+            "sign_in_days": 1,
+            "sign_in_days_longest": 1,
             "privacy": {},
         }
     assert site.get(site.ada, f"/users/{site.grace.id}/stats").json()["uploaded"] == 0

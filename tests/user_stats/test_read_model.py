@@ -12,7 +12,7 @@ from projections.users import users
 from queries.user_stats import transfers, user_stats
 from runtime.platform import Platform
 from runtime.store import new_id
-from tests.given import projected
+from tests.given import NOON, projected
 from tests.members import Member, Members
 from tests.peers.edges import FILM, ShippingEdge, announce
 
@@ -39,19 +39,19 @@ def test_numbers_are_zero_before_the_first_announce(platform: Platform, two: tup
     projected(platform, users, bonus, peers)
     with platform.pool.connection() as db:
         db.execute("SET search_path = read")
-        ada, grace = (user_stats(db, member.id) for member in two)
+        ada, grace = (user_stats(db, member.id, NOON) for member in two)
         assert ada is not None
         assert (ada.uploaded, ada.downloaded, ada.ratio, ada.seeding, ada.bonus_points) == (0, 0, None, 0, 0)
         assert grace is not None
         assert grace.bonus_points == 7000
-        assert user_stats(db, new_id()) is None
+        assert user_stats(db, new_id(), NOON) is None
 
 
 def test_each_users_ratio_is_their_own(platform: Platform, two: tuple[Member, Member]) -> None:
     transferred(platform, *two)
     with platform.pool.connection() as db:
         db.execute("SET search_path = read")
-        ada, grace = (user_stats(db, member.id) for member in two)
+        ada, grace = (user_stats(db, member.id, NOON) for member in two)
     assert ada is not None
     assert grace is not None
     assert (ada.uploaded, ada.downloaded, ada.ratio, ada.leeching) == (999, 3, 333.0, 1)
