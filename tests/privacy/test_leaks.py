@@ -24,6 +24,7 @@ from domain.default_data import GROUPS
 from domain.privacy import OVERRIDE, PrivacyKey
 from queries import ROUTERS
 from queries.privacy import marks
+from queries.user_stats import UserStats
 from tests.authorization.rows import ROWS
 from tests.authorization.site import Route, routes
 from tests.authorization.test_routes import expected
@@ -37,6 +38,10 @@ BOOKKEEPING = {"version", "changed_pos", "position", "opened_position", "seq", "
 #: Planted columns that everybody may read, and why.
 OPEN = {
     "account.registered_at": "not among the 17: everybody sees who is new",
+    **{
+        f"user_statistics.{name}": "not among the 17"
+        for name in ("requests_opened", "requests_filled", "bounty_spent", "bounty_earned")
+    },
     "peer.remaining": "of a client of which nobody says whose it is",
     "peer.first_announced_at": "of a client of which nobody says whose it is",
     "peer.last_announced_at": "of a client of which nobody says whose it is",
@@ -47,6 +52,12 @@ NAMING = {"search_users": "whoever knows the name"}
 OPEN_FIELDS = {
     "UserDetail.registered_at": "not among the 17",
     "UserDetail.version": "of the account, for If-Match",
+    **{f"UserStats.{name}": "not among the 17" for name in ("requests_opened", "requests_filled", "joined_at")},
+    **{f"UserStats.{name}": "not among the 17" for name in ("bounty_spent", "bounty_earned")},
+    **{
+        f"UserStats.{name}": "for the user and for who sees private things"
+        for name in ("uploads_anonymous", "requests_filled_anonymous", "reports")
+    },
 }
 HIDE_EVERYTHING = {str(key): "hidden" for key in PrivacyKey}
 
@@ -187,9 +198,8 @@ def test_whoever_reads_it_all_the_same_is_told_that_it_is_hidden(site: Site) -> 
     for slug in ("forum_moderator", "moderator", "administrator", "sysop"):
         staff = site.viewers[slug]
         stats = site.client.at_once("GET", f"/users/{site.hider.id}/stats", staff).json()
-        fields = set(stats) - {"id", "privacy"}
-        assert stats["privacy"] == dict.fromkeys(fields, "overridden")
-        assert None not in stats.values()
+        assert stats["privacy"] == dict.fromkeys(marks(UserStats), "overridden")
+        assert None not in [stats[name] for name in marks(UserStats)]
         (torrent,) = site.client.at_once("GET", f"/torrents?uploader={site.hider.id}", site.viewers[slug]).json()[
             "items"
         ]

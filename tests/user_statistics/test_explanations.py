@@ -36,10 +36,10 @@ def site(make_platform: MakePlatform) -> Platform:
 
 
 #: What happens, to which user, with which of the things that there are.
-_STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 1), st.integers(0, 3)), min_size=5, max_size=40)
+_STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 1), st.integers(0, 3)), min_size=10, max_size=25)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, facts_at_once=st.sampled_from((1, 3, 500)), page=st.sampled_from((1, 3, 100)))
 def test_every_number_is_the_sum_of_its_facts(
     site: Platform, steps: list[tuple[int, int, int]], facts_at_once: int, page: int

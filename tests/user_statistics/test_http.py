@@ -102,3 +102,35 @@ def test_explanations_are_for_the_user_and_staff(site: Site, api: TestClient) ->
     assert api.get(f"/api/v1{path}").status_code == 401
     assert site.client.get(site.staff, f"/users/{new_id()}/stats/uploads/explain").status_code == 404
     assert site.client.get(site.ada, f"/users/{site.ada.id}/stats/ratio/explain").status_code == 422
+
+
+def test_a_fill_counts_until_its_torrent_is_deleted(site: Site) -> None:
+    (wish,) = site.client.get(site.grace, "/requests").json()["items"]
+    film = site.grace.uploads("The wish")
+    for path, who, body in (("fill", site.grace, {"torrent_id": str(film.id)}), ("accept", site.ada, None)):
+        assert site.client.post(who, f"/requests/{wish['id']}/{path}", body).status_code == 200
+    path = f"/users/{site.grace.id}/stats"
+    shown = site.client.get(site.ada, path).json()
+    assert (shown["requests_filled"], shown["bounty_earned"], shown["bonus_points"]) == (1, 5, 5)
+    site.client.send("DELETE", f"/torrents/{film.id}", site.staff, {"reason": "dupe"})
+    shown = site.client.get(site.ada, path).json()
+    assert (shown["requests_filled"], shown["bounty_earned"]) == (0, 5), "the points are the ledger's business"
+    facts = site.client.get(site.grace, f"{path}/requests_filled/explain").json()["items"]
+    assert [(fact["cause"], fact["amount"]) for fact in facts] == [("torrent.deleted", -1), ("request.accepted", 1)]
+
+
+def test_a_fill_that_would_name_an_anonymous_uploader_is_counted_apart(site: Site) -> None:
+    wish = {"title": "Another", "description": "", "category": "movies-hd", "bounty": 1}
+    site.grace.earns(1000)
+    request = site.client.post(site.grace, "/requests", wish).json()
+    site.client.post(site.ada, f"/requests/{request['id']}/fill", {"torrent_id": str(site.secret.id)})
+    site.client.post(site.grace, f"/requests/{request['id']}/accept")
+    assert [site.stats(who)["requests_filled_anonymous"] for who in (site.ada, site.grace)] == [1, None]
+    assert site.stats(site.grace)["requests_filled"] == 0
+
+
+def test_what_the_user_hides_is_not_explained_to_who_may_not_see_it(site: Site) -> None:
+    assert site.client.send("PUT", "/users/me/privacy", site.ada, {"uploads": "hidden"}).status_code == 200
+    shown = site.stats(site.grace)
+    assert (shown["uploads"], shown["privacy"]) == (None, {"uploads": "hidden"})
+    assert site.stats(site.ada)["uploads"] == 2

@@ -1,4 +1,7 @@
-"""A small site in which anything that is counted happens: two users, their uploads, wishes, points and announces."""
+"""A small site in which anything that is counted happens: two users, their uploads, wishes, points and announces.
+
+Both begin with points, a wish and a listed upload that they seed, so that whatever follows has something to undo.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,10 @@ class World:
             self._uploads, self._is_approved, self._is_rejected, self._is_deleted, self._is_granted, self._wishes,
             self._fills, self._gets_a_refund, self._reports, self._signs_in, self._announces, self._comes_and_goes,
         )  # fmt: skip
+
+        for user in self.users:
+            for which, deed in ((2, self._uploads), (0, self._is_granted), (1, self._wishes), (0, self._announces)):
+                deed(user, which)
 
     @property
     def deeds(self) -> int:
@@ -107,9 +114,9 @@ class World:
         self._pay(request, filler_id, amount, PostingKind.BOUNTY_PAID)
 
     def _gets_a_refund(self, user: UUID, which: int) -> None:
-        request = next((one for one in self.requests if one.state == "open" and one.requester_id == user), None)
+        request = next((one for one in self.requests if one.state == "open"), None)
         if request is not None:
-            [(contributor_id, amount)] = request.cancel(user, staff=False).items()
+            [(contributor_id, amount)] = request.cancel(request.requester_id, staff=False).items()
             self._pay(request, contributor_id, amount, PostingKind.BOUNTY_REFUNDED)
 
     def _pay(self, request: Request, payee_id: UUID, amount: int, kind: PostingKind) -> None:
@@ -130,13 +137,13 @@ class World:
 
     def _announces(self, user: UUID, which: int) -> None:
         """With one of two clients: what it moved since, and seeding or not."""
-        torrent_id = self.torrents[which % len(self.torrents)].id if self.torrents else UUID(int=1)
+        torrent_id = self.torrents[which % len(self.torrents)].id
         self._moved += 10
         said: dict[str, Any] = {"user": user, "torrent": torrent_id, "client": which % 2}
         self._ship(Event.REGULAR, up=self._moved, down=self._moved // 2, left=which // 2, **said)
 
     def _comes_and_goes(self, user: UUID, which: int) -> None:
-        torrent_id = self.torrents[which % len(self.torrents)].id if self.torrents else UUID(int=1)
+        torrent_id = self.torrents[which % len(self.torrents)].id
         event = (Event.STARTED, Event.COMPLETED, Event.STOPPED)[which % 3]
         self._ship(event, user=user, torrent=torrent_id, client=which % 2, up=self._moved, down=self._moved // 2)
 
