@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, LiteralString, NamedTuple
+from typing import Annotated, Any, LiteralString, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from psycopg import Connection
 from psycopg.rows import kwargs_row
 from pydantic import BaseModel, Field
@@ -54,6 +54,9 @@ class Number(StrEnum):
     REPORTS = Count.REPORTS
 
 
+NumberName = Annotated[str, Path(json_schema_extra={"enum": [str(number) for number in Number]})]
+
+
 class Subject(BaseModel):
     """The thing that a fact is about."""
 
@@ -87,8 +90,10 @@ class Source(NamedTuple):
 @router.get(
     "/{user_id}/stats/{number}/explain", dependencies=[fresh("peers", "users", "bonus", "user_statistics", "privacy")]
 )
-def explain_number(user_id: Id, number: Number, caller: Member, page: PageDep, db: ReadDb) -> Page[Explanation]:
+def explain_number(user_id: Id, number: NumberName, caller: Member, page: PageDep, db: ReadDb) -> Page[Explanation]:
     """The facts behind a number, newest first: their amounts add up to it. For the user and for staff."""
+    if number not in SOURCES:
+        raise NoSuchThing("there is no such number, or it is worked out from others")
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
     hidden = withheld(UserStats, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
@@ -97,7 +102,7 @@ def explain_number(user_id: Id, number: Number, caller: Member, page: PageDep, d
     if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
         raise NoSuchThing("no such user")
     query = f"explain:{user_id}:{number}"
-    rows = explanations(db, user_id, number, page.after(query), page.fetch)
+    rows = explanations(db, user_id, Number(number), page.after(query), page.fetch)
     return page.page(query, rows, lambda row: row.keys)
 
 

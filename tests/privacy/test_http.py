@@ -93,7 +93,9 @@ def test_hidden_numbers_are_null_and_named(client: Client) -> None:
     edge.ship([announce(n, Event.REGULAR, user=ada.id, torrent=film.id, up=100 * n) for n in range(3)])
     choose(client, ada, uploaded="hidden", ratio="hidden", snatched="count", seeding="hidden")
     stats = client.get(grace, f"/users/{ada.id}/stats").json()
-    hidden = ["uploaded", "raw_uploaded", "ratio", "seeding", "seed_time_s", "bonus_points"]
+    hidden = ["uploaded", "raw_uploaded", "ratio", "buffer", "torrents"]
+    hidden += ["seeding", "seed_size", "seed_time_s", "average_seed_time_s"]
+    hidden += ["bonus_points", "bonus_spent", "bonus_earned"]
     assert stats["privacy"] == dict.fromkeys(hidden, "hidden")
     assert {stats[name] for name in hidden} == {None}
     assert (stats["downloaded"], stats["snatched"], stats["leeching"]) == (0, 0, 0)

@@ -124,7 +124,7 @@ class Site:
         ]
         names = [one["name"] for one in operation.parameters("path")]
         for torrent_id in self.torrents if "torrent_id" in names else {self.own.id}:
-            things = {"user_id": self.hider.id, "torrent_id": torrent_id, "slug": "member"}
+            things = {"user_id": self.hider.id, "torrent_id": torrent_id, "slug": "member", "number": "uploaded"}
             path = operation.path.removeprefix("/api/v1").format_map({name: self.hider.id for name in names} | things)
             yield f"{path}?{query}"
             yield from (f"{path}?{query}&{name}={self.hider.id}" for name in of_users)
