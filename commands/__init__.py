@@ -15,6 +15,7 @@ from commands.erasures import router as erasures
 from commands.exports import router as exports
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
+from commands.ladder import router as ladder
 from commands.moderation import router as moderation
 from commands.password_resets import router as password_resets
 from commands.passwords import router as passwords
@@ -51,6 +52,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     bans,
     rights,
     groups,
+    ladder,
     torrents,
     freeleech_tokens,
     site_promotions,

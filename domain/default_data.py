@@ -14,8 +14,11 @@ from domain.categories import Category
 from domain.chat import ChatRoom
 from domain.forums import Forum
 from domain.groups import Group
+from domain.ladder import Criteria
 from domain.permissions import PERKS
 from domain.permissions import Permission as P
+
+GIB = 1024**3
 
 _MEMBER = frozenset({P.LOGIN, P.SEED, P.LEECH, P.UPLOAD, P.POST, P.REQUESTS, P.COLLECTIONS_READ, P.TAGS_VOTE, P.REPORT})
 _POWER_USER = _MEMBER | {P.INVITE, P.COLLECTIONS_CREATE}
@@ -75,6 +78,13 @@ GROUPS: tuple[tuple[str, str, int, frozenset[P]], ...] = (
 
 #: Those that are given beside another; as the only group they stand where their level says.
 SECONDARY_GROUPS = frozenset({"designer"})
+
+#: slug, the group before it, what it asks: Gazelle's table, and the ratio below which it takes a class away.
+LADDER: tuple[tuple[str, str, Criteria], ...] = (
+    ("power_user", "member", Criteria(25 * GIB, 105, age_days=14, uploads=5, keep_ratio_percent=95)),
+    ("elite", "power_user", Criteria(100 * GIB, 105, age_days=28, uploads=50, keep_ratio_percent=95)),
+    ("torrent_master", "elite", Criteria(500 * GIB, 105, age_days=56, uploads=500, keep_ratio_percent=95)),
+)
 
 #: slug, name, names of subcategories by slug. The schema document names 14 of its 20; the six of games, software and
 #: books are ours.
@@ -150,10 +160,7 @@ BONUS_RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 
 def default_data() -> Iterator[Aggregate]:
     """New aggregates for every row above, in an order in which parents come first."""
-    for slug, name, level, permissions in GROUPS:
-        group = Group.found(slug, name, level, permissions)
-        group.redesignate(slug in SECONDARY_GROUPS)
-        yield group
+    yield from _groups()
     for rank, (slug, name, children) in enumerate(CATEGORIES):
         yield Category.define(slug, name, None, rank)
         for child_rank, (child_slug, child_name) in enumerate(children):
@@ -164,3 +171,12 @@ def default_data() -> Iterator[Aggregate]:
         yield ChatRoom.open(slug, name, rank, level)
     for rank, (slug, description, operation, terms) in enumerate(BONUS_RULES):
         yield BonusRule.define(slug, description, rank, operation, list(terms))
+
+
+def _groups() -> Iterator[Group]:
+    groups = {slug: Group.found(slug, name, level, permissions) for slug, name, level, permissions in GROUPS}
+    for slug in SECONDARY_GROUPS:
+        groups[slug].redesignate(True)
+    for slug, before, criteria in LADDER:
+        groups[slug].set_criteria(groups[before], criteria)
+    yield from groups.values()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 from uuid import UUID
 
 from domain.base import Aggregate, Created, event, natural_id
 from domain.errors import Conflict, Malformed, NotAllowed
+from domain.ladder import BadCriteria, Criteria, check_criteria
 from domain.permissions import PERKS, Permission
 
 SLOTS_MAX = 100_000
@@ -92,6 +94,28 @@ class Group(Aggregate):
         TOPIC = "group.monthly_invites_changed"
         monthly_invites: int
 
+    class CriteriaSet(Aggregate.Event):
+        """Who is in the group `follows` and meets all of this is promoted to this one; see `domain.ladder.Criteria`."""
+
+        TOPIC = "group.criteria_set"
+        follows: str
+        uploaded: int
+        ratio_percent: int
+        age_days: int
+        uploads: int
+        seed_size: int
+        average_seed_time_s: int
+        keep_ratio_percent: int
+
+        def apply(self, aggregate: Any) -> None:
+            aggregate.follows = self.follows
+            aggregate.criteria = Criteria(*(getattr(self, name) for name in Criteria._fields))
+
+    class CriteriaRemoved(Aggregate.Event):
+        """Nobody is promoted to the group or loses it by criteria any more."""
+
+        TOPIC = "group.criteria_removed"
+
     @classmethod
     def found(cls, slug: str, name: str, level: int, permissions: frozenset[Permission]) -> Group:
         return cls._create(
@@ -115,6 +139,8 @@ class Group(Aggregate):
         self.download_slots: int | None = None
         self.secondary = False
         self.monthly_invites = 0
+        self.follows: str | None = None
+        self.criteria: Criteria | None = None
 
     def rename(self, name: str) -> None:
         """Raises `BadGroup`."""
@@ -140,6 +166,18 @@ class Group(Aggregate):
         if monthly_invites != self.monthly_invites:
             self._monthly_invites_changed(monthly_invites)
 
+    def set_criteria(self, follows: Group, criteria: Criteria) -> None:
+        """Promote those members of the group `follows` who meet them; raises `BadCriteria`."""
+        check_criteria(criteria)
+        if follows.level >= self.level:
+            raise BadCriteria("a class follows one that stands lower")
+        if (follows.slug, criteria) != (self.follows, self.criteria):
+            self.trigger_event(self.CriteriaSet, follows=follows.slug, **criteria._asdict())
+
+    def remove_criteria(self) -> None:
+        if self.criteria is not None:
+            self._criteria_removed()
+
     def change_permissions(self, permissions: frozenset[Permission]) -> None:
         if permissions != self.permissions:
             self._permissions_changed(_sorted(permissions))
@@ -158,6 +196,10 @@ class Group(Aggregate):
     @event(DownloadSlotsChanged)
     def _download_slots_changed(self, download_slots: int | None) -> None:
         self.download_slots = download_slots
+
+    @event(CriteriaRemoved)
+    def _criteria_removed(self) -> None:
+        self.follows = self.criteria = None
 
     @event(Renamed)
     def _renamed(self, name: str) -> None:

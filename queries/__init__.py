@@ -21,6 +21,7 @@ from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
+from queries.ladder import router as ladder
 from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
 from queries.peers import router as peers
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     emails,
     bans,
     rights,
+    ladder,
     user_stats,
     explanations,
     user_history,

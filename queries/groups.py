@@ -30,6 +30,20 @@ Manager = Annotated[Caller, Requires(Permission.GROUPS_MANAGE)]
 reading = contextmanager(read_db)
 
 
+class CriteriaShown(BaseModel):
+    """What is asked of members of the group `follows` who are promoted: bytes, percent, days, torrents, seconds; what
+    is 0 is not asked. Below `keep_ratio_percent` the class is lost."""
+
+    follows: str
+    uploaded: int
+    ratio_percent: int
+    age_days: int
+    uploads: int
+    seed_size: int
+    average_seed_time_s: int
+    keep_ratio_percent: int
+
+
 class GroupItem(BaseModel):
     """One rung of the ladder; `download_slots` is null without a limit, `secondary` groups are given beside another,
     `version` is for If-Match."""
@@ -42,6 +56,7 @@ class GroupItem(BaseModel):
     download_slots: int | None
     monthly_invites: int
     secondary: bool
+    promotion: CriteriaShown | None
     version: int
 
 
@@ -60,6 +75,7 @@ class GroupStep(BaseModel):
     download_slots: int | None
     monthly_invites: int
     secondary: bool
+    promotion: CriteriaShown | None
 
 
 class GroupHistory(BaseModel):
@@ -73,8 +89,9 @@ def list_groups(caller: Member, db: ReadDb) -> Page[GroupItem]:
     """Every group, lowest level first."""
     with db.cursor(row_factory=class_row(GroupItem)) as cursor:
         rows = cursor.execute(
-            "SELECT group_id AS id, slug, name, level, permissions, download_slots, monthly_invites, secondary, version"
-            " FROM user_group ORDER BY level, slug"
+            "SELECT g.group_id AS id, g.slug, g.name, g.level, g.permissions, g.download_slots, g.monthly_invites,"
+            " g.secondary, g.version, CASE WHEN c.slug IS NOT NULL THEN to_jsonb(c) END AS promotion"
+            " FROM user_group g LEFT JOIN promotion_criteria c USING (slug) ORDER BY g.level, g.slug"
         ).fetchall()
     return Page(items=rows)
 
@@ -109,5 +126,12 @@ def _steps(facts: Sequence[AnyFact], known: Mapping[UUID, Person]) -> Iterator[G
             download_slots=group.download_slots,
             monthly_invites=group.monthly_invites,
             secondary=group.secondary,
+            promotion=_criteria(group),
         )
         before = group.permissions
+
+
+def _criteria(group: Group) -> CriteriaShown | None:
+    if group.criteria is None or group.follows is None:
+        return None
+    return CriteriaShown(follows=group.follows, **group.criteria._asdict())

@@ -18,6 +18,7 @@ from commands.bans import expire_ban
 from commands.emails import settle_email_change
 from commands.erasures import go_on_erasing
 from commands.exports import finish_export
+from commands.ladder import promote_or_demote
 from commands.password_resets import answer_reset_requests
 from commands.policies import POLICIES
 from commands.rights import expire_rights
@@ -31,6 +32,7 @@ from queries.bans import due_bans
 from queries.emails import settling_changes
 from queries.erasures import due_erasures, last_completed
 from queries.exports import archive_of, due_exports
+from queries.ladder import climbers
 from queries.ratio_watch import ratio_watched
 from queries.rights import due_rights
 from runtime.api import open_platform
@@ -83,6 +85,10 @@ TELL_OF_GUESSES_S = 60.0
 #: Whoever asks for everything about oneself waits for so long, and for the archives before.
 EXPORT_S = 2.0
 EXPORTED_AT_ONCE = 5
+#: Classes are for months; one class at a time.
+MOVE_ON_LADDER_S = 600.0
+#: Namespace of the promotions and demotions: one per user and version of the account, however many workers look.
+LADDER = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b71")
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
@@ -112,6 +118,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _expiring,
         _expiring_rights,
         _watching,
+        _climbing,
         _erasing,
         _exporting,
         _keeping_snapshots,
@@ -235,6 +242,26 @@ def build_exports(platform: Platform, now: datetime) -> None:
 
 def _exporting(platform: Platform) -> AbstractContextManager[None]:
     return every(EXPORT_S, "build_exports", partial(build_exports, platform))
+
+
+def move_on_ladder(platform: Platform, now: datetime) -> None:
+    """Promote everybody who meets the criteria of the next class, and demote who has less than its own keeps."""
+    after: UUID | None = None
+    while True:
+        with platform.pool.connection() as connection:
+            found = climbers(connection, now, WATCHED_AT_ONCE, after)
+        for one in found:
+            metadata = unbound_metadata(SYSTEM, "policy", uuid5(LADDER, f"{one.user_id}:{one.version}"))
+            with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+                store = platform.store(SYSTEM, metadata=metadata)
+                promote_or_demote(store, one.user_id, one.to, one.standing)
+        if len(found) < WATCHED_AT_ONCE:
+            return
+        after = found[-1].user_id
+
+
+def _climbing(platform: Platform) -> AbstractContextManager[None]:
+    return every(MOVE_ON_LADDER_S, "move_on_ladder", partial(move_on_ladder, platform))
 
 
 def take_snapshots(platform: Platform, now: datetime) -> None:

@@ -26,6 +26,7 @@ from domain.exports import Export
 from domain.factors import Factors
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
+from domain.ladder import Criteria
 from domain.metainfo import File, Metainfo
 from domain.moderation import Case, Outcome
 from domain.peers import EdgeJournal
@@ -324,6 +325,9 @@ def _groups(platform: Platform) -> None:
         group.change_level(group.level + 1)
         group.redesignate(True)
         group.change_monthly_invites(1)
+        for asked in (Criteria(uploads=1), Criteria(uploaded=10, ratio_percent=105, keep_ratio_percent=95)):
+            group.set_criteria(platform.store(SYSTEM).get(Group, group_id("member")), asked)
+        group.remove_criteria()
         _save(platform, group)
 
 

@@ -75,6 +75,7 @@ NOBODY = "404 not_found"
 NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one"}
 #: Nobody grants what they do not hold.
 THEMES = only(P.THEMES_EDIT, refused="403 permission_not_held")
+CRITERIA = {"follows": "validating", "ratio_percent": 9}
 DESIGNER = {"slug": "designer"}
 UNTIL = {"until": "2099-01-01T00:00:00Z"}
 USERS = {"projections": ["users"]}
@@ -191,6 +192,9 @@ ROWS: dict[str, Row] = {
     "change_group_terms": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body={"level": 150}),
     "change_monthly_invites": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW),
     "get_group_history": Row(P.GROUPS_MANAGE),
+    "set_criteria": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body=CRITERIA),
+    "remove_criteria": Row(P.GROUPS_MANAGE, own=NOT_BELOW, above=NOT_BELOW),
+    "get_promotion": Row(SIGNED_IN, only(P.MODERATION), own="200"),
 
     # rights
     "list_permissions": Row(SIGNED_IN, only(P.MODERATION), own="200"),

@@ -117,9 +117,8 @@ def test_each_holds_until_its_time_and_its_end_is_recorded(site: Site, ada: Memb
     assert rows_of(site.platform, "SELECT count(*) FROM read.permission_exception") == [(0,)]
 
 
-@pytest.mark.parametrize(
-    ("permission", "body", "refused"),
-    [
+def test_other_grants_are_refused(site: Site, admin: Member, ada: Member) -> None:
+    wrong: tuple[tuple[str, dict[str, Any], tuple[int, str]], ...] = (
         ("site.manage", {"granted": True}, (403, "permission_not_held")),
         ("themes.edit", {"granted": True}, (403, "permission_not_held")),
         ("site.login", {"granted": False}, (422, "not_exceptional")),
@@ -127,12 +126,10 @@ def test_each_holds_until_its_time_and_its_end_is_recorded(site: Site, ada: Memb
         ("invites.send", {"granted": True, "until": "2020-01-01T00:00:00Z"}, (422, "right_ends_in_past")),
         ("invites.send", {"granted": True, "reason": " "}, (422, "reason_missing")),
         ("invites.send", {"granted": "yes"}, (422, "invalid")),
-    ],
-)
-def test_other_grants_are_refused(
-    site: Site, admin: Member, ada: Member, permission: str, body: dict[str, Any], refused: tuple[int, str]
-) -> None:
-    assert refusal(put(site, admin, f"/users/{ada.id}/permissions/{permission}", **body)) == refused
+    )
+    for permission, body, refused in wrong:
+        answer = put(site, admin, f"/users/{ada.id}/permissions/{permission}", **body)
+        assert refusal(answer) == refused, (permission, body)
     assert shown(site, admin, ada)["version"] is None
 
 

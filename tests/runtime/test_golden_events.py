@@ -54,6 +54,8 @@ SINCE = frozenset(
         "user.erased",
         "user.recovery_codes_replaced",
         "intervention.made",
+        "group.criteria_removed",
+        "group.criteria_set",
         "group.level_changed",
         "group.monthly_invites_changed",
         "group.redesignated",
