@@ -15,6 +15,7 @@ from commands.erasures import router as erasures
 from commands.exports import router as exports
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
+from commands.key_resets import router as key_resets
 from commands.ladder import router as ladder
 from commands.moderation import router as moderation
 from commands.password_resets import router as password_resets
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     auth,
     second_factor,
     sessions,
+    key_resets,
     api_keys,
     privacy,
     profiles,

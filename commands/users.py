@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -11,7 +11,6 @@ from psycopg import Cursor
 
 from commands.api_keys import revoked_keys
 from commands.rights import permissions_of
-from domain.announce_keys import announce_key
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.api_keys import ApiKey
 from domain.groups import Group, UnknownGroup, group_id
@@ -22,7 +21,7 @@ from domain.users import User, must_outrank
 from runtime.api_keys import forget_keys
 from runtime.credentials import living_sessions
 from runtime.http.body import CommandRoute
-from runtime.http.deps import AccountOwner, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
+from runtime.http.deps import Caller, Clock, Requires, StoreDep
 from runtime.http.types import Command, Id, Timestamp
 from runtime.store import Receipt, Store
 from runtime.tokens import end_sessions
@@ -32,13 +31,6 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=CommandRo
 Promoter = Annotated[Caller, Requires(Permission.USERS_PROMOTE)]
 Disabler = Annotated[Caller, Requires(Permission.USERS_DISABLE)]
 Granter = Annotated[Caller, Requires(Permission.BONUS_GRANT)]
-
-
-class NewPasskey(Receipt):
-    WITHHELD: ClassVar[frozenset[str]] = frozenset({"passkey", "announce_urls"})
-
-    passkey: str | None
-    announce_urls: list[str] | None
 
 
 class ChangeGroup(Command):
@@ -111,16 +103,6 @@ def end_personal_freeleech(user_id: Id, staff: Granter, store: StoreDep, now: Cl
     user = store.edit(User, user_id)
     user.end_freeleech(now=now)
     return store.save(user)
-
-
-@router.post("/me/passkey/reset")
-def reset_passkey(caller: AccountOwner, store: StoreDep, settings: SettingsDep, secrets: SecretsDep) -> NewPasskey:
-    """End all of the caller's announce keys. The new one is shown once here, and at any time in `/users/me`."""
-    user = store.edit(User, caller.user_id)
-    user.reset_passkey()
-    key = announce_key(secrets.site, user.id, user.passkey_no, None)
-    urls = [f"{settings.edge.base_url}/announce/{key}"]
-    return store.save(user, answer=NewPasskey, passkey=key, announce_urls=urls)
 
 
 def hold_to_ratio(store: Store, user_id: UUID, uploaded: int, downloaded: int, now: datetime) -> None:

@@ -18,6 +18,7 @@ from domain.client_rules import ClientRule
 from domain.emails import EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
+from domain.feed_keys import FeedKey
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
@@ -52,6 +53,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Erasure,
     ErasureProposal,
     Export,
+    FeedKey,
     Forum,
     FreeleechTokens,
     Group,

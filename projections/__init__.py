@@ -16,6 +16,7 @@ from projections.exports import exports
 from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
+from projections.key_resets import key_resets
 from projections.moderation import moderation
 from projections.peers import peers
 from projections.privacy import privacy
@@ -42,6 +43,7 @@ ALL: tuple[Projection, ...] = (
     rights,
     bans,
     api_keys,
+    key_resets,
     erasures,
     exports,
     announce_access,

@@ -17,6 +17,7 @@ from domain.claims import Claim
 from domain.emails import EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
+from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
 from domain.moderation import Case
 from domain.privacy import Privacy
@@ -58,6 +59,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Session.Started,
     Ban.Imposed,
     ApiKey.Issued,
+    FeedKey.Reset,
     FreeleechTokens.Opened,
     Rights.Opened,
     Privacy.Opened,

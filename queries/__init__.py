@@ -21,6 +21,7 @@ from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
+from queries.key_resets import router as key_resets
 from queries.ladder import router as ladder
 from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
@@ -31,6 +32,7 @@ from queries.projections import router as projections
 from queries.relations import router as relations
 from queries.requests import router as requests
 from queries.rights import router as rights
+from queries.rss import router as rss
 from queries.search import router as search
 from queries.sessions import router as sessions
 from queries.site_promotions import router as site_promotions
@@ -48,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys,
     privacy,
     sessions,
+    key_resets,
     login_defence,
     profiles,
     relations,
@@ -64,6 +67,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     user_history,
     groups,
     torrents,
+    rss,
     freeleech_tokens,
     site_promotions,
     peers,

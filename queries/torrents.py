@@ -31,6 +31,8 @@ from runtime.http.deps import Banned, Caller, Clock, Member, NotPermitted, ReadD
 from runtime.http.openapi import problem_response
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
+from runtime.secrets import Secrets
+from runtime.settings import Settings
 from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/torrents", tags=["torrents"], route_class=StrictRoute)
@@ -247,6 +249,13 @@ def download_torrent(
     torrent_id: Id, caller: Browser, db: ReadDb, settings: SettingsDep, secrets: SecretsDep
 ) -> TorrentFileResponse:
     """The .torrent with the caller's own announce key, which opens this torrent only."""
+    return personal_copy(torrent_id, caller, db, settings, secrets)
+
+
+def personal_copy(
+    torrent_id: UUID, caller: Caller, db: Connection[Any], settings: Settings, secrets: Secrets
+) -> TorrentFileResponse:
+    """The same for whoever the caller is."""
     name, info, layers, passkey_no = _stored(torrent_id, caller, db)
     key = announce_key(secrets.site, caller.user_id, passkey_no, torrent_id)
     page = f"{settings.server.base_url}/torrents/{torrent_id}"

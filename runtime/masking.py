@@ -39,8 +39,8 @@ _PATTERNS = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{MASK}@"),
     # A JSON Web Token by itself (RFC 7519: three base64url parts, the first of which begins with `{"`)
     (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*"), MASK),
-    # An API key by itself
-    (re.compile(r"(?<![\w-])utp_[\w-]{8,}"), MASK),
+    # An API key or a feed key by itself
+    (re.compile(r"(?<![\w-])(?:utp|rss)_[\w-]{8,}"), MASK),
     # An announce key by itself: exactly 32 characters, letters and digits mixed
     (re.compile(r"(?<![\w-])(?=[a-zA-Z-]*\d)(?=[\d-]*[a-zA-Z])[A-Za-z0-9-]{32}(?![\w-])"), MASK),
 )

@@ -24,6 +24,7 @@ from domain.emails import UNDO_WITHIN, EmailChange
 from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.factors import Factors
+from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
 from domain.ladder import Criteria
@@ -92,6 +93,9 @@ def _user(platform: Platform, name: str) -> User:
     user.enable("back again")
     user.reset_passkey()
     user.change_password()
+    feed_key = FeedKey.first_reset(user.id)
+    feed_key.reset()
+    _save(platform, feed_key, actor=user.id)
     user.enable_two_factor()
     user.replace_recovery_codes()
     user.disable_two_factor()

@@ -12,6 +12,7 @@ from runtime.follow import Step
 from runtime.platform import Platform
 from runtime.projection import Follower
 from runtime.rebuild import rebuild, verify
+from runtime.recorder import VersionedEvent
 from tests.history import write_history
 
 
@@ -40,7 +41,8 @@ def test_every_event_survives_storage_equal(site: Platform) -> None:
     """What is read back equals what was decided, in values and in types (house trap T4)."""
     for fact in facts(site):
         stored = site.history.codec.to_stored_event(fact.event)
-        again = site.history.codec.to_domain_event(stored)
+        row = VersionedEvent(**vars(stored), schema_version=site.history.codec.schema_version(stored.topic))
+        again = site.history.codec.to_domain_event(row)
         assert vars(again) == vars(fact.event)
         assert {k: type(v) for k, v in vars(again).items()} == {k: type(v) for k, v in vars(fact.event).items()}
 

@@ -183,6 +183,16 @@ def _key_holder(request: Request, platform: Platform, key: str, now: datetime) -
     return found
 
 
+def account_of(platform: Platform, user_id: UUID, now: datetime, scopes: frozenset[str]) -> Caller:
+    """The user, who has proved itself by a key that reaches as far as `scopes`; raises as `caller` does."""
+    with platform.pool.connection() as connection:
+        row = connection.execute(
+            f"SELECT {_ACCOUNT} FROM (SELECT %(user)s::uuid AS user_id) c {_OF_USER}", {"user": user_id, "now": now}
+        ).fetchone()
+    assert row is not None
+    return _caller(user_id, user_id, row, scopes)
+
+
 def _reaches(scopes: Sequence[str], request: Request) -> bool:
     """`write` reaches everywhere, `read` as far as reading goes, and the name of a section (its tag) all of that."""
     sections = getattr(request.scope.get("route"), "tags", ())

@@ -14,6 +14,7 @@ from httpx import Response
 
 from commands import ROUTERS as COMMANDS
 from queries import ROUTERS as QUERIES
+from queries.rss import feed_reader, link_follower
 from runtime.api import create_app
 from runtime.http import deps
 from runtime.http.deps import Headers, Member, Permitted, PlatformDep
@@ -68,7 +69,8 @@ def _own(app: FastAPI) -> list[APIRoute]:
 def _route(route: Any, method: str) -> Route:
     calls = list(_dependencies(route.dependant))
     needs = frozenset(str(call.permission) for call in calls if isinstance(call, Permitted))
-    gate = OWNER if deps.account_owner in calls else SIGNED_IN if deps.caller in calls else ANYBODY
+    signed_in = not {deps.caller, feed_reader, link_follower}.isdisjoint(calls)
+    gate = OWNER if deps.account_owner in calls else SIGNED_IN if signed_in else ANYBODY
     return Route(route.name, method, route.path, needs, gate)
 
 

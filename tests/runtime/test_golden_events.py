@@ -52,6 +52,7 @@ SINCE = frozenset(
         "export.opened",
         "export.requested",
         "user.erased",
+        "feed_key.reset",
         "user.recovery_codes_replaced",
         "intervention.made",
         "group.criteria_removed",
