@@ -17,6 +17,8 @@ from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
 from commands.key_resets import router as key_resets
 from commands.ladder import router as ladder
+from commands.linked_accounts import router as linked_accounts
+from commands.looks import router as looks
 from commands.moderation import router as moderation
 from commands.password_resets import router as password_resets
 from commands.passwords import router as passwords
@@ -30,6 +32,7 @@ from commands.rights import router as rights
 from commands.second_factor import router as second_factor
 from commands.sessions import router as sessions
 from commands.site_promotions import router as site_promotions
+from commands.staff_notes import router as staff_notes
 from commands.torrents import router as torrents
 from commands.usernames import router as usernames
 from commands.users import router as users
@@ -48,6 +51,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy,
     profiles,
     relations,
+    staff_notes,
+    looks,
+    linked_accounts,
     users,
     erasures,
     exports,

@@ -10,10 +10,9 @@ from uuid import UUID
 from fastapi import APIRouter, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.groups import Group, group_id
+from commands.users import outranked
 from domain.permissions import Permission
 from domain.profiles import AVATAR_BYTES_MAX, AVATAR_SIDE, Profile, ProfilePart, profile_id
-from domain.users import User, must_outrank
 from runtime.blobs import keeping
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Clock, Requires, StoreDep
@@ -100,8 +99,7 @@ def remove_avatar(caller: Author, store: StoreDep) -> Receipt:
 @router.post("/{user_id}/profile/clear")
 def clear_profile(user_id: Id, command: ClearProfile, staff: Editor, store: StoreDep) -> Receipt:
     """Take away parts of the profile of a user of a lower level."""
-    user = store.get(User, user_id)
-    must_outrank(staff.level, store.get(Group, group_id(user.group)).level)
+    outranked(staff, user_id, store)
     profile = _profile(store, user_id)
     profile.clear(command.parts, command.reason)
     return store.save(profile)

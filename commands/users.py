@@ -142,3 +142,10 @@ def _save_and_sign_out(store: Store, user: User, reason: str, now: datetime) -> 
         end_access(cursor, user.id, now)
 
     return store.save(user, *ended_access(store, user.id, reason, now), beside=sign_out)
+
+
+def outranked(staff: Caller, user_id: UUID, store: Store) -> User:
+    """The user, who is of a lower level than the caller; raises `NoSuchThing` or `AboveOwnLevel`."""
+    user = store.get(User, user_id)
+    must_outrank(staff.level, store.get(Group, group_id(user.group)).level)
+    return user

@@ -22,6 +22,8 @@ from domain.feed_keys import FeedKey
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
+from domain.linked_accounts import LinkGroup
+from domain.looks import Look
 from domain.moderation import Case
 from domain.peers import EdgeJournal
 from domain.privacy import Privacy
@@ -32,6 +34,7 @@ from domain.requests import Request
 from domain.rights import Rights
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
+from domain.staff_notes import StaffNotes
 from domain.torrents import Torrent
 from domain.usernames import BannedNames
 from domain.users import User
@@ -57,14 +60,17 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Forum,
     FreeleechTokens,
     Group,
-    Privacy,
     Intervention,
+    LinkGroup,
+    Look,
+    Privacy,
     Profile,
     Relations,
     Request,
     Rights,
     Session,
     SitePromotion,
+    StaffNotes,
     Torrent,
     User,
 )

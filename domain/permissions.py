@@ -40,6 +40,7 @@ class Permission(StrEnum):
     USERS_SEE_INVITES = "users.see_invites"
     USERS_ERASE = "users.erase"  # propose that somebody is forgotten
     USERS_ERASE_APPROVE = "users.erase_approve"  # approve what somebody else proposed
+    USERS_NOTE = "users.note"  # write and read notes on users
     USERS_EDIT_PROFILES = "users.edit_profiles"  # take away titles, texts and pictures
     USERS_PROMOTE = "users.promote"
     USERNAMES_MANAGE = "usernames.manage"  # rename others, ban names

@@ -17,6 +17,7 @@ from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
 from projections.key_resets import key_resets
+from projections.linked_accounts import linked_accounts
 from projections.moderation import moderation
 from projections.peers import peers
 from projections.privacy import privacy
@@ -39,6 +40,7 @@ ALL: tuple[Projection, ...] = (
     profiles,
     relations,
     emails,
+    linked_accounts,
     groups,
     rights,
     bans,

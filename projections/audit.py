@@ -19,12 +19,14 @@ from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
+from domain.looks import Look
 from domain.moderation import Case
 from domain.privacy import Privacy
 from domain.profiles import Profile
 from domain.relations import Relations
 from domain.rights import Rights
 from domain.sessions import Session
+from domain.staff_notes import StaffNotes
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
@@ -73,6 +75,19 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
 def of_a_user(fact: AnyFact, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)
+
+
+@audit.on(StaffNotes.Opened, StaffNotes.Written)
+def noted(fact: AnyFact, db: Writer) -> None:
+    """Whom a note is about does not learn here that there is one."""
+    _record(fact, Subject("user", fact.event.user_id, hidden_from=fact.event.user_id), db)
+
+
+@audit.on(Look.Taken)
+def looked(fact: Fact[Look.Taken], db: Writer) -> None:
+    """Nor does whoever was looked at."""
+    user_id = fact.event.user_id
+    _record(fact, Subject("user", user_id, hidden_from=user_id) if user_id else Subject("look", fact.stream_id), db)
 
 
 @audit.on(Case.Opened)

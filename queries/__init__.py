@@ -23,6 +23,7 @@ from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
 from queries.key_resets import router as key_resets
 from queries.ladder import router as ladder
+from queries.linked_accounts import router as linked_accounts
 from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
 from queries.peers import router as peers
@@ -36,6 +37,7 @@ from queries.rss import router as rss
 from queries.search import router as search
 from queries.sessions import router as sessions
 from queries.site_promotions import router as site_promotions
+from queries.staff_notes import router as staff_notes
 from queries.torrent_history import router as torrent_history
 from queries.torrents import router as torrents
 from queries.tracker import router as tracker
@@ -54,6 +56,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     login_defence,
     profiles,
     relations,
+    staff_notes,
+    linked_accounts,
     users,
     erasures,
     exports,

@@ -30,7 +30,7 @@ from runtime.http.deps import (
     SettingsDep,
 )
 from runtime.http.pages import LIMIT_DEFAULT, Page, PageDep, PageLimit
-from runtime.http.types import Id, ShownPoints
+from runtime.http.types import Id, ShownPoints, Timestamp
 from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1", tags=["users"], route_class=StrictRoute)
@@ -40,7 +40,8 @@ State = Literal["validating", "enabled", "disabled"]
 
 _DETAIL: LiteralString = """
 user_id AS id, username, group_slug AS group, state, registered_at, version,
-CASE WHEN %(private)s THEN email END AS email, CASE WHEN %(private)s THEN email_verified END AS email_verified,
+CASE WHEN user_id = %(caller)s THEN email END AS email,
+CASE WHEN %(private)s THEN email_verified END AS email_verified,
 CASE WHEN %(private)s THEN two_factor END AS two_factor,
 CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended
 """
@@ -74,8 +75,9 @@ class OwnAccount(BaseModel):
 
 
 class ListedUser(BaseModel):
-    """A user as staff list it; `email`, `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule
-    lets it seed only, null while it does not) are null but for itself and senior staff."""
+    """A user as staff list it. `email` is null but for itself: for staff, looking at it is a command with a reason.
+    `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule lets it seed only, null while it does
+    not) are null but for itself and senior staff."""
 
     id: UUID
     username: str
@@ -134,7 +136,11 @@ def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         found = cursor.execute(
             f"SELECT {_DETAIL} FROM account WHERE user_id = %(user)s",
-            {"private": own or caller.can(Permission.USERS_SEE_PRIVATE), "user": user_id},
+            {
+                "caller": caller.user_id,
+                "private": own or caller.can(Permission.USERS_SEE_PRIVATE),
+                "user": user_id,
+            },
         ).fetchone()
     if found is None:
         raise NoSuchThing("no such user")
@@ -154,16 +160,27 @@ def list_users(
     page: PageDep,
     group: Annotated[str | None, Query(max_length=64)] = None,
     state: State | None = None,
+    name: Annotated[str | None, Query(min_length=1, max_length=64, description="a part of it")] = None,
+    registered_from: Timestamp | None = None,
+    registered_to: Annotated[Timestamp | None, Query(description="before that moment")] = None,
 ) -> Page[ListedUser]:
-    """Every account, newest first; for staff."""
+    """Every account that fits, newest first; for staff. By address or e-mail they are found by commands that say why:
+    `/users/searches/by-address` and `/users/searches/by-email`."""
     after = page.after("users")
     with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         rows = cursor.execute(
             f"SELECT {_DETAIL} FROM account WHERE (%(group)s::text IS NULL OR group_slug = %(group)s)"
             " AND (%(state)s::text IS NULL OR state = %(state)s)"
+            " AND (%(part)s::text IS NULL OR lower(username) LIKE %(part)s)"
+            " AND (%(from)s::timestamptz IS NULL OR registered_at >= %(from)s)"
+            " AND (%(to)s::timestamptz IS NULL OR registered_at < %(to)s)"
             " AND (%(after)s::uuid IS NULL OR user_id < %(after)s) ORDER BY user_id DESC LIMIT %(limit)s",
             {
+                "caller": caller.user_id,
                 "private": caller.can(Permission.USERS_SEE_PRIVATE),
+                "part": None if name is None else f"%{_like(username_key(name))}%",
+                "from": registered_from,
+                "to": registered_to,
                 "group": group,
                 "state": state,
                 "after": after[0] if after else None,

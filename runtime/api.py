@@ -36,6 +36,7 @@ TAGS = {
     "profiles": "What users say of themselves, and their pictures.",
     "relations": "Friends, blocked users, and those whose uploads one follows.",
     "exports": "Everything about me, in one archive.",
+    "staff tools": "What staff write down, look at and find out about users; every look is recorded.",
     "bans": "What users may not do for a while, and why.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",

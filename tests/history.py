@@ -28,6 +28,8 @@ from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
 from domain.ladder import Criteria
+from domain.linked_accounts import LinkGroup
+from domain.looks import Look, LookAt
 from domain.metainfo import File, Metainfo
 from domain.moderation import Case, Outcome
 from domain.peers import EdgeJournal
@@ -40,6 +42,7 @@ from domain.requests import Request
 from domain.rights import Rights
 from domain.sessions import Session
 from domain.site_promotions import SitePromotion
+from domain.staff_notes import StaffNotes
 from domain.torrents import Torrent
 from domain.usernames import BANNED_NAMES, BannedNames
 from domain.users import WAITING_GROUP, User
@@ -57,6 +60,7 @@ def write_history(platform: Platform) -> None:
     for n, user in enumerate(users):
         _session(platform, user)
         _privacy(platform, user)
+        _staff_tools(platform, user)
         _relations(platform, user, users[1 - n])
         _profile(platform, user)
         _bans(platform, user)
@@ -206,6 +210,20 @@ def _relations(platform: Platform, user: User, other: User) -> None:
     relations.unblock(other.id)
     relations.befriend(other.id, "after all")
     _save(platform, relations, actor=user.id)
+
+
+def _staff_tools(platform: Platform, user: User) -> None:
+    """A note, looks, and accounts linked to three more, of which two stay linked."""
+    notes = StaffNotes.open(user.id)
+    notes.write("shares a flat with another member")
+    looks = [Look.take(uuid4(), about, LookAt.BY_EMAIL, "a claim to an account") for about in (user.id, None)]
+    first, second, third = (uuid4() for _ in range(3))
+    linked = LinkGroup.form(uuid4(), user.id, first, "the same printer")
+    linked.join(second, "the same printer, too")
+    linked.leave(user.id, "a flatmate")
+    parted = LinkGroup.form(uuid4(), user.id, third, "the same name")
+    parted.dissolve("a common name")
+    _save(platform, notes, *looks, linked, parted)
 
 
 def _bans(platform: Platform, user: User) -> None:

@@ -55,6 +55,7 @@ users.see_last_seen              -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.see_invites                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 users.erase                      -  -  -  -  -  -  -  -  -  -  -  Y  Y
 users.erase_approve              -  -  -  -  -  -  -  -  -  -  -  Y  Y
+users.note                       -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
 users.edit_profiles              -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
 users.promote                    -  -  -  -  -  -  -  -  -  -  -  Y  Y
 usernames.manage                 -  -  -  -  -  -  -  -  -  -  -  Y  Y

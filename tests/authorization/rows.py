@@ -174,6 +174,19 @@ ROWS: dict[str, Row] = {
     "get_export": Row(OWNER, NOBODY),
     "download_export": Row(OWNER, NOBODY),
 
+    # staff tools
+    "write_note": Row(P.USERS_NOTE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "list_notes": Row(P.USERS_NOTE, own=NOT_BELOW, above=NOT_BELOW),
+    "look_at_email": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "look_at_addresses": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "look_at_shared_addresses": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "find_by_address": Row(P.USERS_SEE_PRIVATE, "201", body={"address": "192.0.2.1"}),
+    "find_by_email": Row(P.USERS_SEE_PRIVATE, "201"),
+    "link_account": Row(P.USERS_SEE_PRIVATE, NOBODY, own=NOT_BELOW, above=NOT_BELOW),
+    "unlink_account": Row(P.USERS_SEE_PRIVATE, "409 not_linked", own=NOT_BELOW, above=NOT_BELOW),
+    "dissolve_link_group": Row(P.USERS_SEE_PRIVATE, NOBODY),
+    "list_linked_accounts": Row(P.USERS_SEE_PRIVATE),
+
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
     "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),

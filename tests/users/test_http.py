@@ -71,15 +71,17 @@ def test_nobody_is_shown_without_signing_in(api: TestClient, members: Members) -
         assert refusal(api.get(f"/api/v1{path}")) == (401, "unauthenticated")
 
 
-def test_private_fields_are_for_the_user_and_senior_staff(api: TestClient, members: Members) -> None:
+def test_an_address_is_its_users_and_private_fields_are_for_senior_staff_too(api: TestClient, members: Members) -> None:
     alice, bob, mod = members.join("alice"), members.join("bob"), members.join("moda", "moderator")
     forum = members.join("forum", "forum_moderator")
     by_caller = {c.username: get(api, f"/users/{alice.id}", c).json() for c in (alice, bob, mod, forum)}
     assert {name: shown["email"] for name, shown in by_caller.items()} == {
-        "alice": "alice@example.org", "bob": None, "moda": "alice@example.org", "forum": None,
+        "alice": "alice@example.org", "bob": None, "moda": None, "forum": None,
     }  # fmt: skip
     assert by_caller["bob"]["username"] == "alice"
-    assert by_caller["bob"]["two_factor"] is None
+    assert {name: shown["two_factor"] for name, shown in by_caller.items()} == {
+        "alice": False, "bob": None, "moda": False, "forum": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("user_id", "status"), [(NOBODY_ID, 404), ("alice", 422), (NOBODY_ID.upper(), 422)])
@@ -108,6 +110,24 @@ def test_the_list_is_for_staff_and_pages_without_gaps(api: TestClient, members: 
     assert seen == ["moda", "user4", "user3", "user2", "user1", "user0"]
     only = get(api, "/users", mod, group="moderator", state="enabled").json()["items"]
     assert [item["username"] for item in only] == ["moda"]
+
+
+def test_staff_find_users_by_parts_of_names_and_by_when_they_came(api: TestClient, members: Members) -> None:
+    mod = members.join("moda", "moderator")
+    for name in ("ann_lee", "annabel", "joanna", "bob"):
+        members.join(name)
+
+    def found(**wanted: str) -> list[str]:
+        return sorted(item["username"] for item in get(api, "/users", mod, **wanted).json()["items"])
+
+    assert found(name="ANN") == ["ann_lee", "annabel", "joanna"]
+    assert found(name="n_l") == ["ann_lee"]
+    assert found(name="%") == []
+    came = {item["username"]: item["registered_at"] for item in get(api, "/users", mod).json()["items"]}
+    assert found(registered_from=came["annabel"]) == ["annabel", "bob", "joanna"]
+    assert found(registered_from=came["annabel"], registered_to=came["bob"]) == ["annabel", "joanna"]
+    assert found(name="ann", registered_to=came["joanna"]) == ["ann_lee", "annabel"]
+    assert refusal(get(api, "/users", mod, registered_from="yesterday")) == (422, "invalid")
     assert refusal(get(api, "/users", mod, cursor="forged")) == (422, "bad_cursor")
 
 

@@ -1,0 +1,166 @@
+"""Looks at what is private: what they show, whom they may be at, and that each leaves its trace before its answer."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi import FastAPI
+from httpx import Response
+
+from tests.given import rows_of
+from tests.in_process import TestClient
+from tests.members import PASSWORD, Client, Member
+
+pytestmark = pytest.mark.engine
+
+WHY = {"reason": "a claim to an account"}
+
+
+class Site:
+    """Ada and grace share an address, linus has one of the same network, and each has one of their own."""
+
+    def __init__(self, client: Client, app: FastAPI) -> None:
+        self.client, self.members = client, client.members
+        self.mod, self.admin = self.members.join("mod", "moderator"), self.members.join("admin", "administrator")
+        self.ada, self.grace, self.linus = (
+            self.members.join(name, password=PASSWORD) for name in ("ada", "grace", "linus")
+        )
+        home, mobile, phone = "203.0.113.7", "203.0.113.99", "2001:db8::1"
+        calls = [(self.ada, home), (self.ada, home), (self.ada, phone)]
+        calls += [(self.grace, home), (self.linus, mobile), (self.admin, home)]
+        with ExitStack() as stack:
+            for number, (who, address) in enumerate(calls):
+                api = stack.enter_context(TestClient(app, client=(address, 4711)))
+                said = Client(self.members, api).send("PUT", "/users/me/profile", who, {"title": str(number)})
+                assert said.json()["position"], "nothing was recorded"
+
+    def look(self, path: str, who: Member | None = None, body: Any = WHY, **headers: str) -> Response:
+        return self.client.post(who or self.mod, f"/users/{path}", body, **headers)
+
+    def looks(self) -> list[tuple[str, str | None, str, str]]:
+        """Who looked at whom, at what and why, as the audit log has it."""
+        names = {str(one.id): one.username for one in (self.ada, self.grace, self.linus)}
+        entries = self.client.get(self.admin, "/audit", type="look.taken").json()["items"]
+        return [
+            (entry["actor"]["username"], names.get(entry["subject"]["id"]), entry["data"]["at"], entry["reason"])
+            for entry in reversed(entries)
+        ]
+
+
+@pytest.fixture
+def site(client: Client, app: FastAPI) -> Site:
+    return Site(client, app)
+
+
+def refusal(answer: Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_an_email_address_is_shown_for_a_reason(site: Site) -> None:
+    assert site.client.get(site.mod, f"/users/{site.ada.id}").json()["email"] is None
+    listed = site.client.get(site.mod, "/users").json()["items"]
+    assert {one["email"] for one in listed if one["id"] != str(site.mod.id)} == {None}
+    seen = site.look(f"{site.ada.id}/email/looks")
+    assert (seen.status_code, seen.json()["email"]) == (201, "ada@example.org")
+    assert site.looks() == [("mod", "ada", "email", WHY["reason"])]
+
+
+def test_addresses_are_shown_with_how_often_they_were_used(site: Site) -> None:
+    seen = site.look(f"{site.ada.id}/addresses/looks").json()["addresses"]
+    assert {(one["ip"], one["commands"]) for one in seen} == {("203.0.113.7", 2), ("2001:db8::1", 1)}
+    assert [one["ip"] for one in seen] == ["2001:db8::1", "203.0.113.7"], "the latest first"
+    assert site.look(f"{site.linus.id}/addresses/looks").json()["addresses"][0]["ip"] == "203.0.113.99"
+    assert site.looks() == [("mod", name, "addresses", WHY["reason"]) for name in ("ada", "linus")]
+
+
+def test_who_shares_an_address_is_looked_at_too(site: Site) -> None:
+    """The administrator shares it as well, and is not a moderator's business."""
+    seen = site.look(f"{site.ada.id}/shared-addresses/looks").json()["users"]
+    assert [(one["username"], one["ip"]) for one in seen] == [("grace", "203.0.113.7")]
+    assert sorted(site.looks()) == [("mod", name, "shared_addresses", WHY["reason"]) for name in ("ada", "grace")]
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("203.0.113.7", {"ada", "grace"}),
+        ("203.0.113.0/24", {"ada", "grace", "linus"}),
+        ("203.0.113.96/28", {"linus"}),
+        ("2001:db8::/32", {"ada"}),
+        ("198.51.100.1", set()),
+    ],
+)
+def test_users_are_found_by_address_and_network(site: Site, address: str, found: set[str]) -> None:
+    answer = site.look("searches/by-address", body={"address": address, **WHY})
+    assert answer.status_code == 201
+    assert {one["username"] for one in answer.json()["users"]} == found
+    names: list[str | None] = [*sorted(found)] or [None]
+    wanted = [("mod", name, "by_address", WHY["reason"]) for name in names]
+    assert sorted(site.looks()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("", "bad_network"),
+        ("203.0.113", "bad_network"),
+        ("203.0.113.7/24", "bad_network"),
+        ("localhost", "bad_network"),
+        ("0.0.0.0/0", "network_too_wide"),
+        ("203.0.0.0/8", "network_too_wide"),
+        ("2001::/16", "network_too_wide"),
+    ],
+)
+def test_other_addresses_are_refused(site: Site, address: str, code: str) -> None:
+    assert refusal(site.look("searches/by-address", body={"address": address, **WHY})) == (422, code)
+    assert site.looks() == []
+
+
+def test_users_are_found_by_their_whole_email_address(site: Site) -> None:
+    def find(email: str, who: Member | None = None) -> Any:
+        return site.look("searches/by-email", who, {"email": email, **WHY}).json()["user"]
+
+    assert find("Grace@Example.org") == {"id": str(site.grace.id), "username": "grace"}
+    assert find("grace@example") is None
+    assert find("nobody@example.org") is None
+    assert [one[1] for one in site.looks()] == ["grace", None, None]
+
+
+def test_nobody_looks_at_their_betters_without_right_or_reason(site: Site) -> None:
+    for path in ("email", "addresses", "shared-addresses"):
+        assert refusal(site.look(f"{site.ada.id}/{path}/looks", site.grace)) == (403, "not_permitted")
+        assert refusal(site.look(f"{site.admin.id}/{path}/looks")) == (403, "above_own_level")
+        assert refusal(site.look(f"{site.mod.id}/{path}/looks")) == (403, "above_own_level")
+        assert refusal(site.look(f"{uuid4()}/{path}/looks")) == (404, "not_found")
+        assert refusal(site.look(f"{site.ada.id}/{path}/looks", body={"reason": " "})) == (422, "reason_missing")
+        assert site.look(f"{site.ada.id}/{path}/looks", body={}).status_code == 422
+    for body in ({"address": "203.0.113.7", "reason": " "}, {"address": "203.0.113.7"}):
+        assert site.look("searches/by-address", body=body).status_code == 422
+    assert site.look("searches/by-email", body={"email": "ada@example.org", "reason": ""}).status_code == 422
+    assert site.looks() == []
+
+
+def test_a_repeated_look_is_one_look_and_shows_nothing_again(site: Site) -> None:
+    key, path = str(uuid4()), f"{site.ada.id}/email/looks"
+    first, again = (site.look(path, Idempotency_Key=key).json() for _ in range(2))
+    assert (first["email"], again["email"]) == ("ada@example.org", None)
+    assert len(site.looks()) == 1
+    replies = rows_of(site.client.platform, "SELECT convert_from(reply, 'UTF8') FROM es.command")
+    assert not [row for row in replies if "ada@" in row[0]]
+
+
+def test_what_was_looked_for_is_in_no_event(site: Site) -> None:
+    site.look("searches/by-address", body={"address": "203.0.113.7", **WHY})
+    site.look("searches/by-email", body={"email": "grace@example.org", **WHY})
+    events = rows_of(site.client.platform, "SELECT convert_from(data, 'UTF8') FROM es.event")
+    assert not [row for row in events if "203.0.113" in row[0] or "grace@" in row[0]]
+
+
+def test_who_was_looked_at_does_not_read_of_it(site: Site) -> None:
+    site.look(f"{site.mod.id}/email/looks", site.admin)
+    assert site.client.get(site.mod, "/audit", type="look").json()["items"] == []
+    (seen,) = site.client.get(site.admin, "/audit", subject=str(site.mod.id), type="look").json()["items"]
+    assert UUID(seen["subject"]["id"]) == site.mod.id
