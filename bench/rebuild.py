@@ -1,4 +1,4 @@
-"""How fast read tables are made anew: plain projections by one process and by two, real ones, and what a swap costs.
+"""How fast read tables are made: live from a backlog, anew by one process and by two, and what a swap costs.
 
 The history is written by COPY below the store, since appending it would take longer than reading it. One plain
 projection has a row for each fact, the other a row for each stream; both read the same facts.
@@ -32,6 +32,7 @@ from projections import ALL
 from runtime.db import Writer
 from runtime.embedded import Postgres, Valkey
 from runtime.facts import Fact
+from runtime.follow import Step
 from runtime.migrate import migrate
 from runtime.platform import Platform
 from runtime.projection import Projection
@@ -39,6 +40,7 @@ from runtime.rebuild import rebuild, roll_back
 from runtime.rebuild.parallel import GC_THRESHOLD, rebuild_all
 from runtime.secrets import Secrets
 from runtime.settings import Database, Redis, Settings
+from runtime.telemetry import PROJECTION_EVENTS
 
 EVENTS_PER_CASE = 50
 REAL = ("moderation", "audit")
@@ -135,6 +137,18 @@ def site(events: int) -> Iterator[tuple[Platform, Settings, psycopg.Connection[A
             yield platform, settings, owner
 
 
+def live(platform: Platform) -> None:
+    """Facts a second that followers handle who have fallen far behind."""
+    figures: dict[str, list[float]] = {}
+    for follower in platform.followers:
+        if follower.name in ("rows_1", "folded_1", *REAL):
+            began = time.perf_counter()
+            assert platform.engine().drain(follower) is Step.IDLE
+            facts = PROJECTION_EVENTS.labels(follower.name)._value.get()
+            figures[follower.name] = [facts / (time.perf_counter() - began)]
+    show("live, from a backlog", figures, "rows_1", "events/s")
+
+
 def rates(platform: Platform, settings: Settings, events: int) -> None:
     """Facts a second of one process, and of two processes with a projection of the same kind each."""
     figures: dict[str, list[float]] = {}
@@ -225,6 +239,7 @@ def main() -> None:
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLD)
     with site(options.events) as (platform, settings, _):
+        live(platform)
         rates(platform, settings, options.events)
         swaps(platform, options.swaps)
 

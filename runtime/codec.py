@@ -49,7 +49,7 @@ class EventShape:
             decoded = self._decode(data)
         else:
             decoded = msgspec.convert(self._upcast(msgspec.json.decode(data), schema_version), self.struct)
-        return {name: getattr(decoded, name) for name in self.names}
+        return msgspec.structs.asdict(decoded)
 
     def _upcast(self, state: dict[str, Any], schema_version: int) -> dict[str, Any]:
         if schema_version > self.version:

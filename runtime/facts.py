@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+import msgspec
 from psycopg import Connection
 
 from domain.base import Aggregate
@@ -21,8 +21,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact(Generic[E]):
+class Fact(msgspec.Struct, Generic[E], frozen=True):
     """One event of the log. `at` is when it was decided; `position` orders all facts of the site."""
 
     position: int

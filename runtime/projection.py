@@ -94,6 +94,8 @@ class Projection(_Declared):
 
     def portion(self, facts: Sequence[AnyFact]) -> Sequence[AnyFact]:
         """Those of the facts, from the first one, that belong into one transaction."""
+        if not self._batches:
+            return facts
         sizes = dict.fromkeys(self._batches, 0)
         for number, fact in enumerate(facts, 1):
             handler = self._handler(fact)
@@ -105,6 +107,9 @@ class Projection(_Declared):
 
     def runs(self, facts: Sequence[AnyFact]) -> Iterator[Sequence[AnyFact]]:
         """The facts in order, as `apply` takes them: those of one batch handler together, others alone."""
+        if not self._batches:
+            yield from ([fact] for fact in facts)
+            return
         for handler, run in groupby(facts, self._handler):
             if handler in self._batches:
                 yield list(run)

@@ -10,12 +10,12 @@ from psycopg import Connection, OperationalError
 
 from runtime.db import Writer, writing
 from runtime.facts import AnyFact, FactLog
+from runtime.gathering.rows import Gathered
+from runtime.gathering.writer import Plan, gathering
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild.copies import make_copy, make_secondary_indexes, run
 from runtime.rebuild.errors import RebuildFailed, RebuildRunning
-from runtime.rebuild.gathered import Gathered
-from runtime.rebuild.gathering import GatheringWriter, Plan
 
 #: Facts per transaction: what is gathered of them has to be worth a COPY.
 BATCH = 10_000
@@ -158,14 +158,9 @@ class Shadow:
     def _handle_gathering(self, facts: Sequence[AnyFact]) -> None:
         with writing(self.connection, self.schema) as db:
             db.cursor.execute("SET LOCAL statement_timeout = 0")
-            writer = GatheringWriter(self.connection, db.cursor, self._tables, self._plans, self.make_indexes)
-            try:
+            with gathering(self.connection, db.cursor, self._tables, self._plans, self.make_indexes) as writer:
                 for facts_of_run in self.projection.runs(facts):
                     self.projection.apply(facts_of_run, writer)
-                writer.finish()
-            except BaseException:
-                writer.abandon()
-                raise
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
         """A transaction each, so that what was handled before the fact that fails is certain."""

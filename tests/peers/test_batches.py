@@ -60,6 +60,7 @@ def test_every_split_gives_the_same_rows(
     _ship(site, steps)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(follow, "BATCH", facts_at_once)
+        patched.setattr(follow, "BATCH_MAX", facts_at_once)
         patched.setattr(journal, "ANNOUNCES_AT_ONCE", announces_at_once)
         projected(site, peers)
     assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)

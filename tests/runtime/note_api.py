@@ -168,7 +168,7 @@ def create_account(
     owner.execute(
         "INSERT INTO read.user_group (slug, group_id, name, level, permissions, version, changed_pos)"
         " VALUES (%s, %s, 'Group', 5, %s, 1, 1)",
-        (group, uuid4(), list(permissions)),
+        (group, uuid4(), ["site.login", *permissions]),
     )
     owner.execute(
         "INSERT INTO read.account (user_id, username, email, group_slug, state, email_verified, two_factor, passkey_no,"

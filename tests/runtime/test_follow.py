@@ -53,6 +53,7 @@ def test_facts_of_other_topics_move_the_position_too(notes: Platform) -> None:
 
 def test_duplicated_wake_ups_in_parallel_change_nothing(notes: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "BATCH", 7)
+    monkeypatch.setattr(follow, "BATCH_MAX", 7)
     for _ in range(40):
         write(notes, 1, 2)
     engines = [notes.engine() for _ in range(4)]
@@ -230,6 +231,7 @@ def test_a_stopped_engine_finishes_its_transaction_and_no_more(
     notes: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "BATCH", 1)
+    monkeypatch.setattr(follow, "BATCH_MAX", 1)
     engine = notes.engine()
 
     def stop_at_two(number: int) -> bool:

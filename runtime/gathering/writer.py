@@ -1,20 +1,22 @@
-"""The cursor that projection handlers write with while their tables are built anew and nobody reads them.
+"""The cursor that projection handlers write with when many facts are handled in one transaction.
 
-Plain statements change rows in memory, which are written together by COPY; all others go to PostgreSQL in a pipeline,
-after the rows that they may see. Who writes is alone with the tables, so what is in memory is what they hold.
+Plain statements change rows in memory, which are written together; all others go to PostgreSQL in a pipeline, after the
+rows that they may see. Nobody else writes the tables meanwhile, so what is in memory is what they will hold. Of a table
+that was empty at first a rebuild knows every row. Of a live one nothing is known, and what handlers add to a row or set
+in it is folded: two statements of one text about one row become one, as if the sums had been said at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, LiteralString
 
 from psycopg import Connection, Cursor, sql
 
 from runtime.db import MissingRow, Writer
-from runtime.rebuild.gathered import Gathered, Key, Row
-from runtime.rebuild.statements import Assigned, Insert, Plain, Select, Update, mentioned, plain, written
+from runtime.gathering.rows import Gathered, Key, Row
+from runtime.gathering.statements import Assigned, Insert, Plain, Select, Update, mentioned, plain, written
 
 #: So few rows cost less as statements of a pipeline than as a COPY, which has to end the pipeline.
 FEW_ROWS = 16
@@ -31,7 +33,7 @@ class _Unclear(Exception):
 
 
 class GatheringWriter(Writer):
-    """A `Writer` of one transaction; `tables` outlive it, and `finish` has to be called before it ends.
+    """A `Writer` of one transaction; `tables` may outlive it, and `finish` has to be called before it ends.
 
     `before_others` is called before a statement that may look for rows in another way than by their key.
     """
@@ -129,7 +131,7 @@ class GatheringWriter(Writer):
         if key is None:
             raise _Unclear
         there = table.row(key)
-        if there is None and key in table.changed:
+        if there is None and (key in table.changed or (key in table.folded and statement.merged is None)):
             raise _Unclear  # a change is pending of a row that must have been there before
         if statement.merged is None:
             if there is not None:
@@ -137,7 +139,9 @@ class GatheringWriter(Writer):
             table.new[key] = row
             return
         table.asked = True
-        if there is None and not table.complete:
+        if there is None and not table.is_absent(key):
+            if table.fold(key, statement, row):
+                return
             there = self._find(table, key)
         if there is None:
             table.new[key] = row
@@ -148,10 +152,13 @@ class GatheringWriter(Writer):
         key = _key(table, statement.key, params)
         is_absolute = not statement.returning and not any(change.added for change in statement.changes)
         row = table.row(key)
-        if row is None and not table.complete and is_absolute and must:
-            changes = _changes({}, statement.changes, params)
-            table.changed.setdefault(key, {}).update(changes)
-            return []
+        if row is None and not table.is_absent(key) and must and not statement.returning:
+            if is_absolute and key not in table.folded:
+                changes = _changes({}, statement.changes, params)
+                table.changed.setdefault(key, {}).update(changes)
+                return []
+            if table.fold(key, statement, {one.column: one.of(params) for one in statement.changes}):
+                return []
         row = row or self._find(table, key)
         if row is None:
             if must:
@@ -165,13 +172,17 @@ class GatheringWriter(Writer):
     def _find(self, table: Gathered, key: Key) -> Row | None:
         """The row from memory, or from PostgreSQL when memory cannot say that there is none."""
         row = table.row(key)
-        if row is not None or table.complete:
+        if row is not None or table.is_absent(key):
             return row
+        if key in table.folded:
+            table.folds = False  # it is asked for again: rows are found once and remembered
+            raise _Unclear
         if key in table.changed:
             raise _Unclear
         self._answer()
         found = self.cursor.execute(_lookup(table), key, binary=True).fetchone()
         if found is None:
+            table.miss(key)
             return None
         assert self.cursor.description is not None
         row = dict(zip((column.name for column in self.cursor.description), found, strict=True))
@@ -201,7 +212,13 @@ class GatheringWriter(Writer):
             else:
                 self._copy_rows(table.name, names, rows)
         for columns, rows in table.changed_rows():
-            self._write_changes(table, columns, rows)
+            changes = [Assigned(column, None, added=False) for column in columns[len(table.key) :]]
+            self._write_changes(table, changes, rows)
+        for statement, rows in table.folded_rows():
+            if isinstance(statement, Update):
+                self._write_changes(table, statement.changes, rows)
+            else:
+                self._write_merged(table, statement, rows)
         table.written()
 
     def _copy_rows(self, table: str, names: list[sql.Identifier], rows: list[Row]) -> None:
@@ -211,25 +228,47 @@ class GatheringWriter(Writer):
             for row in rows:
                 copy.write_row(row.values())  # type: ignore[arg-type]
 
-    def _write_changes(self, table: Gathered, columns: tuple[str, ...], rows: list[Row]) -> None:
-        key, rest = len(table.key), columns[len(table.key) :]
+    def _write_changes(self, table: Gathered, changes: Sequence[Assigned], rows: list[Row]) -> None:
+        """Rows that must be there; each holds the columns of the key first."""
+        columns = [*table.key, *(one.column for one in changes)]
         if len(rows) < FEW_ROWS:
-            update = _update_statement(table, rest)
+            update, order = _update_statement(table, changes), columns[len(table.key) :] + columns[: len(table.key)]
             for row in rows:
-                values = list(row.values())
-                self._send(update, values[key:] + values[:key], 1)
+                self._send(update, [row[column] for column in order], 1)
             return
-        self._answer()
-        names = [sql.Identifier(column) for column in columns]
-        changes = sql.Identifier(f"changes_{table.name}")
-        make = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
-        self.cursor.execute("SET LOCAL client_min_messages = warning")
-        self.cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(changes))
-        self.cursor.execute(make.format(changes, sql.SQL(", ").join(names), sql.Identifier(table.name)))
-        self._copy_rows(f"changes_{table.name}", names, rows)
-        self.cursor.execute(_update_from(table, changes, rest))
+        source, params = self._as_table(table, columns, rows)
+        self.cursor.execute(_update_from(table, source, changes), params)
         if self.cursor.rowcount != len(rows):
             raise MissingRow(f"{table.name}: {len(rows) - self.cursor.rowcount} of {len(rows)} changed rows")
+
+    def _write_merged(self, table: Gathered, statement: Insert, rows: list[Row]) -> None:
+        """Rows that may be there."""
+        if len(rows) < FEW_ROWS:
+            values = sql.SQL("VALUES ({})").format(sql.SQL(", ").join([sql.Placeholder()] * len(statement.columns)))
+            merge = _merge(table, statement, values)
+            for row in rows:
+                self._send(merge, [row[column] for column in statement.columns], 1)
+            return
+        source, params = self._as_table(table, statement.columns, rows)
+        self.cursor.execute(_merge(table, statement, sql.SQL("SELECT * FROM {}").format(source)), params)
+
+    def _as_table(
+        self, table: Gathered, columns: Sequence[str], rows: list[Row]
+    ) -> tuple[sql.Composable, list[list[Any]]]:
+        """Something called `c` to select these rows from, and its parameters."""
+        self._answer()
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        arrays = table.arrays(columns, rows)
+        if arrays is not None:
+            places = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.Identifier(table.types[c])) for c in columns)
+            return sql.SQL("unnest({}) AS c ({})").format(places, names), arrays
+        temporary = f"changes_{table.name}"
+        make = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
+        self.cursor.execute("SET LOCAL client_min_messages = warning")
+        self.cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(temporary)))
+        self.cursor.execute(make.format(sql.Identifier(temporary), names, sql.Identifier(table.name)))
+        self._copy_rows(temporary, [sql.Identifier(c) for c in columns], [{c: row[c] for c in columns} for row in rows])
+        return sql.SQL("{} c").format(sql.Identifier(temporary)), []
 
     def _send(self, query: Any, params: Sequence[object], least: int) -> None:
         """Let PostgreSQL carry out a statement; `least` rows have to be affected, which is looked at later."""
@@ -252,6 +291,24 @@ class GatheringWriter(Writer):
         for cursor, query, least in unanswered:
             if cursor.rowcount < least:
                 raise MissingRow(" ".join(query.split())[:120])
+
+
+@contextmanager
+def gathering(
+    connection: Connection[Any],
+    cursor: Cursor[Any],
+    tables: dict[str, Gathered],
+    plans: dict[str, Plan],
+    before_others: Callable[[], None] = lambda: None,
+) -> Iterator[GatheringWriter]:
+    """A writer for one transaction; what it has gathered is written in the end, or forgotten when handlers fail."""
+    writer = GatheringWriter(connection, cursor, tables, plans, before_others)
+    try:
+        yield writer
+        writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 class Plan:
@@ -310,18 +367,37 @@ def _lookup(table: Gathered) -> sql.Composed:
     return sql.SQL("SELECT * FROM {} WHERE {}").format(sql.Identifier(table.name), _by_key(table))
 
 
-def _update_statement(table: Gathered, columns: Sequence[str]) -> sql.Composed:
-    changes = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in columns)
-    return sql.SQL("UPDATE {} SET {} WHERE {}").format(sql.Identifier(table.name), changes, _by_key(table))
+def _update_statement(table: Gathered, changes: Sequence[Assigned]) -> sql.Composed:
+    said = sql.SQL(", ").join(
+        sql.SQL("{0} = {0} + %s" if one.added else "{0} = %s").format(sql.Identifier(one.column)) for one in changes
+    )
+    return sql.SQL("UPDATE {} SET {} WHERE {}").format(sql.Identifier(table.name), said, _by_key(table))
 
 
-def _update_from(table: Gathered, changes: sql.Identifier, columns: Sequence[str]) -> sql.Composed:
-    names = [sql.Identifier(column) for column in columns]
-    return sql.SQL("UPDATE {} t SET {} FROM {} c WHERE {}").format(
+def _update_from(table: Gathered, source: sql.Composable, changes: Sequence[Assigned]) -> sql.Composed:
+    return sql.SQL("UPDATE {} t SET {} FROM {} WHERE {}").format(
         sql.Identifier(table.name),
-        sql.SQL(", ").join(sql.SQL("{0} = c.{0}").format(name) for name in names),
-        changes,
+        _set(changes, "c"),
+        source,
         sql.SQL(" AND ").join(sql.SQL("t.{0} = c.{0}").format(sql.Identifier(name)) for name in table.key),
+    )
+
+
+def _merge(table: Gathered, statement: Insert, source: sql.Composable) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} AS t ({}) {} ON CONFLICT ({}) DO UPDATE SET {}").format(
+        sql.Identifier(table.name),
+        sql.SQL(", ").join(map(sql.Identifier, statement.columns)),
+        source,
+        sql.SQL(", ").join(map(sql.Identifier, statement.key)),
+        _set(statement.assigned, "excluded"),
+    )
+
+
+def _set(changes: Sequence[Assigned], source: LiteralString) -> sql.Composed:
+    """What becomes of a row `t` by one of the source."""
+    texts: tuple[LiteralString, LiteralString] = ("{0} = {1}.{0}", "{0} = t.{0} + {1}.{0}")
+    return sql.SQL(", ").join(
+        sql.SQL(texts[one.added]).format(sql.Identifier(one.column), sql.SQL(source)) for one in changes
     )
 
 

@@ -50,6 +50,11 @@ class Insert(NamedTuple):
     key: tuple[str, ...]
     merged: tuple[Assigned, ...] | None
 
+    @property
+    def assigned(self) -> tuple[Assigned, ...]:
+        """What becomes of a row that is there."""
+        return self.merged or ()
+
     def row(self, params: Sequence[object]) -> dict[str, object]:
         if len(params) == len(self.values):  # no constants among them
             return dict(zip(self.columns, params, strict=True))
@@ -64,6 +69,11 @@ class Update(NamedTuple):
     changes: tuple[Assigned, ...]
     key: dict[str, int]
     returning: tuple[str, ...]
+
+    @property
+    def assigned(self) -> tuple[Assigned, ...]:
+        """What becomes of the row."""
+        return self.changes
 
 
 class Select(NamedTuple):

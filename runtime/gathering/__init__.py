@@ -1,0 +1,1 @@
+"""Many small statements of projection handlers carried out as few large ones, with the same outcome."""
