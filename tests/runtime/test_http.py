@@ -314,9 +314,9 @@ def test_an_account_being_validated_is_let_in_as_not_enabled(
 
 def test_a_permission_is_needed_where_a_route_says_so(client: TestClient, owner: psycopg.Connection[Any]) -> None:
     note = client.post(NOTES, json={"author": "a"}).json()["id"]
-    owner.execute("UPDATE read.user_group SET permissions = '{}'")
+    owner.execute("UPDATE read.user_group SET permissions = '{site.login}'")
     assert is_problem(client.post(f"{NOTES}/{note}/close"), 403, "not_permitted")
-    owner.execute("UPDATE read.user_group SET permissions = '{notes.close}'")
+    owner.execute("UPDATE read.user_group SET permissions = '{site.login,notes.close}'")
     assert client.post(f"{NOTES}/{note}/close").status_code == 204
 
 
