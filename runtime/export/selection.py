@@ -40,8 +40,7 @@ class BadSelection(Exception):
     """What was asked for cannot be there, or cannot be read; `str(error)` is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFact(Fact[Any]):
+class StoredFact(Fact[Any], frozen=True):
     """A fact with what else is stored of it: enough to check it against the chain of the log."""
 
     part: int
