@@ -15,6 +15,7 @@ from commands.erasures import router as erasures
 from commands.exports import router as exports
 from commands.freeleech_tokens import router as freeleech_tokens
 from commands.groups import router as groups
+from commands.invites import router as invites
 from commands.key_resets import router as key_resets
 from commands.ladder import router as ladder
 from commands.linked_accounts import router as linked_accounts
@@ -40,6 +41,7 @@ from commands.users import router as users
 ROUTERS: tuple[APIRouter, ...] = (
     registration,
     emails,
+    invites,
     passwords,
     password_resets,
     usernames,

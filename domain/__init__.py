@@ -22,6 +22,7 @@ from domain.feed_keys import FeedKey
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
+from domain.invites import Invite, InviteAllowance
 from domain.linked_accounts import LinkGroup
 from domain.looks import Look
 from domain.moderation import Case
@@ -61,6 +62,8 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     FreeleechTokens,
     Group,
     Intervention,
+    Invite,
+    InviteAllowance,
     LinkGroup,
     Look,
     Privacy,

@@ -25,6 +25,8 @@ class Permission(StrEnum):
     REQUESTS = "requests.open"
     REQUESTS_MODERATE = "requests.moderate"
     INVITE = "invites.send"
+    INVITES_GRANT = "invites.grant"  # give them to members, send them without having any
+    APPLICATIONS_REVIEW = "applications.review"
     COLLECTIONS_READ = "collections.read"
     COLLECTIONS_CREATE = "collections.create"
     COLLECTIONS_PERSONAL = "collections.personal"

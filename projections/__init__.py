@@ -16,6 +16,7 @@ from projections.exports import exports
 from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
+from projections.invites import invites
 from projections.key_resets import key_resets
 from projections.linked_accounts import linked_accounts
 from projections.moderation import moderation
@@ -41,6 +42,7 @@ ALL: tuple[Projection, ...] = (
     relations,
     emails,
     linked_accounts,
+    invites,
     groups,
     rights,
     bans,

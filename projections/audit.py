@@ -19,6 +19,7 @@ from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
+from domain.invites import InviteAllowance
 from domain.looks import Look
 from domain.moderation import Case
 from domain.privacy import Privacy
@@ -68,6 +69,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Profile.Opened,
     Relations.Opened,
     EmailChange.Asked,
+    InviteAllowance.Opened,
     Erasure.Begun,
     ErasureProposal.Made,
     Export.Opened,

@@ -21,6 +21,7 @@ from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
 from queries.groups import router as groups
+from queries.invites import router as invites
 from queries.key_resets import router as key_resets
 from queries.ladder import router as ladder
 from queries.linked_accounts import router as linked_accounts
@@ -63,6 +64,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     exports,
     usernames,
     emails,
+    invites,
     bans,
     rights,
     ladder,

@@ -37,6 +37,7 @@ TAGS = {
     "relations": "Friends, blocked users, and those whose uploads one follows.",
     "exports": "Everything about me, in one archive.",
     "staff tools": "What staff write down, look at and find out about users; every look is recorded.",
+    "invites": "Who may come, by whose word, and what came of it.",
     "bans": "What users may not do for a while, and why.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved, and the announces that say so.",

@@ -124,6 +124,7 @@ class Security(Section):
 class Registration(Section):
     mode: Literal["open", "invite", "application", "closed"] = "open"
     verify_email: bool = False
+    invite_days: Annotated[int, Field(ge=1, le=365)] = 14  # how long an invite works
 
 
 class Mail(Section):

@@ -18,6 +18,7 @@ from commands.bans import expire_ban
 from commands.emails import settle_email_change
 from commands.erasures import go_on_erasing
 from commands.exports import finish_export
+from commands.invites import expire_invite
 from commands.ladder import promote_or_demote
 from commands.password_resets import answer_reset_requests
 from commands.policies import POLICIES
@@ -32,6 +33,7 @@ from queries.bans import due_bans
 from queries.emails import settling_changes
 from queries.erasures import due_erasures, last_completed
 from queries.exports import archive_of, due_exports
+from queries.invites import due_invites
 from queries.ladder import climbers
 from queries.ratio_watch import ratio_watched
 from queries.rights import due_rights
@@ -73,6 +75,9 @@ ANSWER_RESETS_S = 1.0
 #: Nobody waits for the end of the week in which a change of an address can be undone.
 SETTLE_EMAILS_S = 60.0
 SETTLED_AT_ONCE = 500
+EXPIRE_INVITES_S = 60.0
+#: Namespace of the commands that record an invite's end: one per invite, however many workers look.
+INVITE_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b51")
 #: Namespace of the commands that settle changes: one per change, however many workers look.
 SETTLING = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b50")
 #: An erasure takes some looks: what is found by the name, the key, and a second later that nobody uses it any more.
@@ -125,6 +130,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _mailing,
         _resetting,
         _settling,
+        _expiring_invites,
         _carrying_out,
         _warning,
         _sealing,
@@ -318,3 +324,17 @@ def settle_emails(platform: Platform, now: datetime) -> None:
 
 def _settling(platform: Platform) -> AbstractContextManager[None]:
     return every(SETTLE_EMAILS_S, "settle_emails", partial(settle_emails, platform))
+
+
+def expire_invites(platform: Platform, now: datetime) -> None:
+    """Record of every invite whose time is over that it is, and give it back to its sender."""
+    with platform.pool.connection() as connection:
+        due = due_invites(connection, now, EXPIRED_AT_ONCE)
+    for invite_id in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(INVITE_EXPIRY, str(invite_id)))
+        with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+            expire_invite(platform.store(SYSTEM, metadata=metadata), platform.secrets.site, invite_id, now)
+
+
+def _expiring_invites(platform: Platform) -> AbstractContextManager[None]:
+    return every(EXPIRE_INVITES_S, "expire_invites", partial(expire_invites, platform))

@@ -27,6 +27,7 @@ from domain.factors import Factors
 from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
+from domain.invites import Invite, InviteAllowance
 from domain.ladder import Criteria
 from domain.linked_accounts import LinkGroup
 from domain.looks import Look, LookAt
@@ -69,6 +70,7 @@ def write_history(platform: Platform) -> None:
         _request(platform, user, users[1 - n], torrents[n])
         _case(platform, user, torrents[1 - n])
         _promotions(platform, user, torrents[n])
+        _invites(platform, user)
         _erasure(platform, user, f"forgotten-{n}")
         _export(platform, user)
     _groups(platform)
@@ -351,6 +353,24 @@ def _groups(platform: Platform) -> None:
             group.set_criteria(platform.store(SYSTEM).get(Group, group_id("member")), asked)
         group.remove_criteria()
         _save(platform, group)
+
+
+def _invites(platform: Platform, user: User) -> None:
+    """One is accepted, one revoked, one expires, one is on its way."""
+    allowance = InviteAllowance.open(user.id)
+    allowance.grant(3, "for the logo")
+    allowance.credit_month(2, now=NOW)
+    terms: dict[str, Any] = {"expires_at": NOW + timedelta(days=1), "inviter_id": user.id, "charged": True}
+    invites = [Invite.send(uuid4(), uuid4(), f"{n}@example.org", note="a friend", **terms) for n in range(4)]
+    for invite in invites:
+        allowance.spend(invite.id)
+    accepted, revoked, expired, sent = invites
+    accepted.accept("0@example.org", now=NOW)
+    revoked.revoke(now=NOW)
+    expired.expire(now=NOW + timedelta(days=1))
+    sent.send_again(now=NOW)
+    allowance.refund(revoked.id)
+    _save(platform, allowance, *invites, actor=user.id)
 
 
 def _banned_names(platform: Platform) -> None:

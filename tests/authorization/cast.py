@@ -16,6 +16,7 @@ from domain.claims import Claim, claim_id
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.erasures import ErasureProposal
 from domain.factors import FREE
+from domain.invites import Invite
 from domain.moderation import Case, Outcome
 from domain.permissions import Permission
 from domain.requests import Request
@@ -41,6 +42,7 @@ ANONYMOUS, BANNED, DISABLED, READING_KEY, WRITING_KEY = (
 )
 CALLERS = (*GROUPS, ANONYMOUS, BANNED, DISABLED, READING_KEY, WRITING_KEY)
 
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
 #: Ids by the names of path parameters, and by other names where a route needs its thing in another state.
 Things = dict[str, object]
 
@@ -115,10 +117,11 @@ class Cast:
             ban.lift("r", now=datetime.now(UTC))
         kind = Claim.make(ban_claim_id(user_id, BanKind.INVITE), "ban", ban.id)
         proposal = ErasureProposal.make(new_id(), user_id, new_id(), "r", now=datetime.now(UTC))
-        self._save(proposal)
+        invite = Invite.send(new_id(), new_id(), f"guest-of-{name}@example.org", FAR, inviter_id=user_id)
+        self._save(proposal, invite)
         self._save(listed, pending, wish, filled, case, decided, about, ban, kind, *self._money(user_id, filled.id))
         things: Things = {"torrent_id": listed.id, "request_id": wish.id, "case_id": case.id, "ban_id": ban.id}
-        things["proposal_id"] = proposal.id
+        things |= {"proposal_id": proposal.id, "invite_id": invite.id}
         key_id = self._key(user_id, [Scope.READ])[0]
         return things | {"key_id": key_id, "pending": pending.id, "filled": filled.id, "decided": decided.id}
 

@@ -40,6 +40,8 @@ forums.moderate                  -  -  -  -  -  -  -  -  -  Y  Y  Y  Y
 requests.open                    -  -  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y
 requests.moderate                -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 invites.send                     -  -  -  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y
+invites.grant                    -  -  -  -  -  -  -  -  -  -  -  Y  Y
+applications.review              -  -  -  -  -  -  -  -  -  -  Y  Y  Y
 collections.read                 -  -  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y
 collections.create               -  -  -  Y  Y  Y  Y  Y  Y  Y  Y  Y  Y
 collections.personal             -  -  -  -  Y  Y  Y  Y  Y  Y  Y  Y  Y

@@ -72,7 +72,7 @@ REQUESTERS = only(P.REQUESTS_MODERATE, refused="403 not_the_requester")
 APPEALS = only(P.MODERATION, granted="403 not_concerned", refused="404 not_found")
 NOBODY = "404 not_found"
 
-NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one"}
+NEWCOMER = {"username": "newcomer", "email": "n@example.org", "password": "a good long one", "invite": None}
 #: Nobody grants what they do not hold.
 THEMES = only(P.THEMES_EDIT, refused="403 permission_not_held")
 CRITERIA = {"follows": "validating", "ratio_percent": 9}
@@ -126,6 +126,18 @@ ROWS: dict[str, Row] = {
     "list_email_changes": Row(P.USERS_SEE_PRIVATE),
     "forgot_password": Row(ANYBODY, "202", body={"email": "other@example.org"}),
     "reset_password": Row(ANYBODY, "422 reset_token_invalid"),
+    "grant_invites": Row(P.INVITES_GRANT, "201"),
+    "send_invite": Row(
+        P.INVITE,
+        only(P.INVITES_GRANT, granted="201", refused="409 no_invites_left"),
+        body={"email": "guest@example.org", "note": ""},
+    ),
+    "send_invite_again": Row(P.INVITE, NOBODY, own="202"),
+    "revoke_invite": Row(P.INVITE, only(P.INVITES_GRANT, refused=NOBODY), own="200"),
+    "list_own_invites": Row(SIGNED_IN),
+    "get_invite_allowance": Row(SIGNED_IN),
+    "list_invites": Row(P.USERS_SEE_INVITES),
+    "get_invite_tree": Row(SIGNED_IN, only(P.USERS_SEE_INVITES), own="200"),
     "rename": Row(P.USERNAMES_MANAGE, own=NOT_BELOW, above=NOT_BELOW, body={"username": "renamed"}),
     "list_former_usernames": Row(P.USERS_SEE_PRIVATE),
     "ban_names": Row(P.USERNAMES_MANAGE, "201", body={"pattern": "spam*"}),

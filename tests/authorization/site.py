@@ -31,7 +31,9 @@ from tests.torrents.uploads import file_of
 DOCUMENTATION = ("/openapi.json", "/docs", "/docs/oauth2-redirect")
 DOCUMENT = documented()
 #: Path parameters whose thing belongs to somebody.
-OWNED = frozenset({"user_id", "torrent_id", "request_id", "case_id", "session_id", "key_id", "ban_id", "slug"})
+OWNED = frozenset(
+    {"user_id", "torrent_id", "request_id", "case_id", "session_id", "key_id", "ban_id", "invite_id", "slug"}
+)
 NOWHERE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b77")
 _OPERATIONS = {operation.name: operation for operation in DOCUMENT.operations}
 

@@ -1,0 +1,1 @@
+DROP TABLE credentials.invite_code, read.invite, read.invite_allowance;
