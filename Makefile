@@ -37,6 +37,7 @@ bench: $(COMPILED)
 campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.sessions
 	$(BIN)/python -m tests.campaigns.refresh_theft
+	$(BIN)/python -m tests.campaigns.silent_login
 	$(BIN)/python -m tests.campaigns.http_fuzz
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
 	$(BIN)/python -m tests.campaigns.kills

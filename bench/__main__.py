@@ -17,6 +17,7 @@ SHORT = {
     "rebuild": ["--events=20000", "--swaps=5"],
     "restore": ["--peers=100000"],
     "several": ["--peers=30"],
+    "signin": ["--seconds=2", "--rounds=1"],
     "store": ["--seconds=2", "--rounds=1", "--events=12000"],
 }
 #: Parts of the others.

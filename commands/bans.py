@@ -20,7 +20,7 @@ from domain.users import User, must_outrank
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Clock, Requires, StoreDep
 from runtime.http.types import Command, Id, Timestamp
-from runtime.store import Receipt, Store, new_id
+from runtime.store import NOBODY, Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1", tags=["bans"], route_class=CommandRoute)
 
@@ -72,9 +72,10 @@ def expire_ban(store: Store, ban_id: UUID, now: datetime) -> None:
 
 
 def ban_in_force(store: Store, user_id: UUID, kind: BanKind, now: datetime) -> Ban | None:
-    """The user's ban of that kind, by the history itself: read tables may be a moment behind."""
+    """The user's ban of that kind, by the history itself: read tables may be a moment behind. The same is looked up
+    whether or not there is one: a sign-in that takes longer would tell."""
     claim = store.find(Claim, ban_claim_id(user_id, kind))
-    ban = store.get(Ban, claim.holder_id) if claim and claim.holder_id else None
+    ban = store.find(Ban, (claim and claim.holder_id) or NOBODY)
     return ban if ban and ban.in_force(now) else None
 
 
