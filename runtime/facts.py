@@ -11,6 +11,7 @@ import msgspec
 from psycopg import Connection
 
 from domain.base import Aggregate
+from runtime.recorder import IN_STREAM
 from runtime.store import History
 
 E = TypeVar("E", bound=Aggregate.Event, covariant=True)
@@ -169,8 +170,8 @@ class FactLog:
         """Every fact of one stream, oldest first."""
         with self._history.pool.connection() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %s ORDER BY version",
-                (stream_id,),
+                f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %(stream)s {IN_STREAM} ORDER BY version",
+                {"stream": stream_id},
                 binary=True,
             ).fetchall()
         return (self._fact(row) for row in rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, LiteralString, NoReturn
 from uuid import UUID
 
 from eventsourcing.persistence import (
@@ -25,6 +25,12 @@ from psycopg import OperationalError as PsycopgOperationalError
 from psycopg_pool import ConnectionPool
 
 from runtime.telemetry import EVENTS_APPENDED
+
+#: Which partitions of the log have events of %(stream)s: all others are not looked at.
+IN_STREAM: LiteralString = (
+    "AND position >= (SELECT first_position FROM es.stream WHERE stream_id = %(stream)s)"
+    " AND position <= (SELECT last_position FROM es.stream WHERE stream_id = %(stream)s)"
+)
 
 Beside = Callable[[Cursor[Any]], None]
 
@@ -128,9 +134,15 @@ class FloorRecorder(ApplicationRecorder):
         try:
             with self._pool.connection() as connection:
                 rows = connection.execute(
-                    "SELECT version, type, data, schema_version FROM es.event WHERE stream_id = %s AND version > %s"
-                    f" AND version <= %s ORDER BY version {order} LIMIT %s",
-                    (originator_id, -1 if gt is None else gt, 2**31 - 1 if lte is None else lte, limit),
+                    "SELECT version, type, data, schema_version FROM es.event WHERE stream_id = %(stream)s"
+                    f" AND version > %(gt)s AND version <= %(lte)s {IN_STREAM}"
+                    f" ORDER BY version {order} LIMIT %(limit)s",
+                    {
+                        "stream": originator_id,
+                        "gt": -1 if gt is None else gt,
+                        "lte": 2**31 - 1 if lte is None else lte,
+                        "limit": limit,
+                    },
                     prepare=True,
                 ).fetchall()
         except PsycopgOperationalError as error:
@@ -196,7 +208,7 @@ class FloorRecorder(ApplicationRecorder):
 def _raise_conflict(error: errors.UniqueViolation) -> NoReturn:
     if error.diag.constraint_name == "command_pkey":
         raise CommandRepeated from error
-    if error.diag.constraint_name == "event_pkey":
+    if error.diag.constraint_name == "stream_pkey":
         raise StreamConflict(str(error)) from error
     raise error
 

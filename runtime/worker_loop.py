@@ -14,6 +14,7 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from runtime import partitions
 from runtime.api_keys import forget_expired_keys
 from runtime.dead_letters import counts
 from runtime.email_tokens import forget_old_tokens
@@ -179,6 +180,7 @@ class WorkerLoop:
         keep = timedelta(days=self._platform.settings.security.keep_addresses_days)
         with self._platform.projector_pool.connection() as connection:
             connection.execute("SELECT es.maintain_command_context(%s, %s)", (now, keep))
+            partitions.make_ahead(connection)
             connection.execute("SELECT journal.maintain_segments(%s, %s)", (now, PARTITIONS_AHEAD))
         with self._platform.pool.connection() as connection:
             forget_ended_sessions(connection, now)

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import Connection, sql
 from yoyo import get_backend, read_migrations
 
+from runtime import partitions
 from runtime.append_only import changeable
 from runtime.audit import redactions
 from runtime.backup import copying, erased, manifest
@@ -130,6 +131,7 @@ def restore(
             _empty_read_tables(connection)
         began = chosen.drawn + ERA
         connection.execute("SELECT setval('es.position', %s)", (began,))
+        partitions.make_ahead(connection)
         row = connection.execute("SELECT count(*), coalesce(max(position), 0) FROM es.event").fetchone()
         assert row is not None
     return Restored(row[1], began, row[0], gone, rebuild=not came_along)
@@ -144,6 +146,7 @@ def load(
     """Fills empty tables up to the end of the chosen backups, in the caller's transaction."""
     connection.execute("ALTER TABLE journal.segment DISABLE TRIGGER extend_chain")
     _make_partitions(connection, chosen.chain)
+    partitions.cover(connection, chosen.last.position)
     for table in tables(connection):
         for source, rows in sources(chosen, table):
             _fill(connection, table, chosen.root / source.name / rows.file.path, rows)
@@ -322,6 +325,10 @@ def _trim(connection: Connection[Any], position: int) -> None:
         "  JOIN es.event_type t ON t.id = e.type WHERE t.name = %s) AS recorded",
         (_EVENTS_OF_SEGMENTS,),
     )
+    connection.execute(
+        "CREATE TEMP TABLE cut ON COMMIT DROP AS"
+        " SELECT e.stream_id, min(e.version) AS version FROM es.event e JOIN undone USING (command_id) GROUP BY 1"
+    )
     with changeable(connection, "es.event", "es.command", "journal.segment"):
         connection.execute(
             "DELETE FROM es.event e USING undone u WHERE e.command_id = u.command_id"
@@ -334,6 +341,7 @@ def _trim(connection: Connection[Any], position: int) -> None:
             " WHERE s.edge_id = u.edge_id AND s.seq >= u.seq"
         )
     _move_heads_back(connection)
+    _move_streams_back(connection)
     _unseal(connection)
 
 
@@ -345,6 +353,18 @@ def _move_heads_back(connection: Connection[Any]) -> None:
         " SELECT edge_id, seq, sha256 FROM journal.segment"
         " UNION ALL SELECT edge_id, last_seq, last_sha256 FROM journal.archived_day) AS ends"
         " ORDER BY edge_id, seq DESC"
+    )
+
+
+def _move_streams_back(connection: Connection[Any]) -> None:
+    """Each stream that lost events ends with the one before them."""
+    if not partitions.are_there(connection):
+        return
+    connection.execute("DELETE FROM es.stream s USING cut c WHERE s.stream_id = c.stream_id AND c.version = 1")
+    connection.execute(
+        "UPDATE es.stream s SET version = c.version - 1, last_position = coalesce("
+        " (SELECT max(e.position) FROM es.event e WHERE e.stream_id = c.stream_id), s.last_position)"
+        " FROM cut c WHERE s.stream_id = c.stream_id"
     )
 
 

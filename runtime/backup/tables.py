@@ -34,9 +34,16 @@ _GROWING = {"es.event", "es.command", "es.blob", "es.block", "journal.segment"}
 #: Where projections stand and what they passed over belongs to the read tables: as the full backup saw it.
 _FULL = {"es.follower", DEAD_LETTERS}
 #: What does not follow from what is restored: an index outside of the database is told everything again, rebuilds and
-#: their standby tables are not there, archives of persons are made again, snapshots may be of a state that is not
-#: reached.
-_LEFT_OUT = {"credentials.export", "es.search_index", "es.rebuild", "es.standby", "es.snapshot"}
+#: their standby tables are not there, archives of persons are made again, partitions are made as they are needed,
+#: snapshots may be of a state that is not reached.
+_LEFT_OUT = {
+    "credentials.export",
+    "es.search_index",
+    "es.rebuild",
+    "es.standby",
+    "es.snapshot",
+    "es.event_partition",
+}
 
 #: Who has ever had a key. Without the keys themselves these persons read as erased, and no new key is made for them.
 SUBJECTS = "keys.subject"

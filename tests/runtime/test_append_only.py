@@ -48,9 +48,10 @@ FORBIDDEN = [
     "COPY es.event FROM PROGRAM 'true'",
     "SELECT pg_read_file('PG_VERSION')",
     "SELECT setval('es.position', 1)",
+    "SELECT nextval('es.position')",
     "ALTER SEQUENCE es.position RESTART WITH 1",
-    f"INSERT INTO es.event ({COLUMNS}) SELECT {COLUMNS} FROM es.event ON CONFLICT (stream_id, version)"
-    " DO UPDATE SET data = '{}'",
+    f"INSERT INTO es.event ({COLUMNS}) SELECT {COLUMNS} FROM es.event",
+    f"INSERT INTO es.event ({COLUMNS}) SELECT {COLUMNS} FROM es.event ON CONFLICT (position) DO UPDATE SET version = 1",
     "MERGE INTO es.event e USING es.command c ON e.command_id = c.command_id WHEN MATCHED THEN DELETE",
     "MERGE INTO es.event e USING es.command c ON e.command_id = c.command_id WHEN MATCHED THEN UPDATE SET data = ''",
     "WITH gone AS (DELETE FROM es.event RETURNING *) SELECT * FROM gone",
@@ -61,7 +62,32 @@ FORBIDDEN = [
     "UPDATE es.blob SET data = ''",
     "DELETE FROM es.blob",
     "DO $$ BEGIN LOCK TABLE es.event IN ACCESS EXCLUSIVE MODE; END $$",
+    # around the parent, at one of its partitions
+    "SELECT * FROM es.event_first",
+    f"INSERT INTO es.event_first ({COLUMNS}) SELECT {COLUMNS} FROM es.event",
+    "UPDATE es.event_first SET data = '{}'",
+    "DELETE FROM es.event_first",
+    "TRUNCATE es.event_first",
+    "DROP TABLE es.event_first",
+    "ALTER TABLE es.event DETACH PARTITION es.event_first",
+    "ALTER TABLE es.event_first DISABLE TRIGGER append_only",
+    "CREATE TABLE es.mine PARTITION OF es.event FOR VALUES FROM (1000000000) TO (2000000000)",
+    "SELECT es.make_event_partition(1000000000, 2000000000)",
+    "SELECT es.cover_events(0, 1000000000, 1000)",
+    "UPDATE es.event_partition SET ends = 1",
+    # what stands beside the events
+    "INSERT INTO es.stream VALUES (gen_random_uuid(), 1, 1, 1)",
+    "UPDATE es.stream SET version = 0",
+    "DELETE FROM es.stream",
+    "INSERT INTO es.command SELECT gen_random_uuid(), actor_id, request_sha, reply, 1, 1 FROM es.command",
+    "UPDATE es.block SET signature = ''",
+    "DELETE FROM es.block",
+    "TRUNCATE es.block",
+    "INSERT INTO es.redaction VALUES (1, '', '', '{}', 'mine', now(), '')",
+    "DELETE FROM es.redaction",
 ]
+#: In the partition that has what there was, and in one that was made later.
+PARTITIONS = ["event_first", "event_60000000"]
 
 
 @pytest.fixture
@@ -103,6 +129,31 @@ def test_a_slip_of_the_owner_is_refused_in_every_replication_role(
     with pytest.raises(InsufficientPrivilege, match="append-only"):
         owner.execute(statement.format(table, column).encode())
     assert owner.execute("SELECT * FROM es.event").fetchall() == history
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("replication_role", ["origin", "replica"])
+def test_a_slip_at_a_partition_is_refused_as_well(
+    owner: psycopg.Connection[Any], history: list[tuple[Any, ...]], partition: str, replication_role: str
+) -> None:
+    assert owner.execute("SELECT es.cover_events(0, 65000000, 20000000)").fetchone() == (1,)
+    owner.execute(f"SET session_replication_role = {replication_role}".encode())
+    for statement in ("UPDATE es.{} SET data = ''", "DELETE FROM es.{}", "TRUNCATE es.{}"):
+        with pytest.raises(InsufficientPrivilege, match="append-only"):
+            owner.execute(statement.format(partition).encode())
+    with pytest.raises(InsufficientPrivilege, match="append-only"):
+        owner.execute("TRUNCATE es.event")
+    assert owner.execute("SELECT * FROM es.event").fetchall() == history
+
+
+def test_the_projectors_append_nothing(database: str, notes: Platform) -> None:
+    """Policies are commands: they append as the application does."""
+    with psycopg.connect(as_user(database, "tracker_projector"), autocommit=True) as connection:
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(
+                "SELECT es.append(gen_random_uuid(), '', '', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),"
+                " 'api', NULL, NULL, '{}', '{}', '{}', '{}', '{}')"
+            )
 
 
 def test_the_application_may_not_read_or_write_the_projectors_side(database: str, notes: Platform) -> None:
