@@ -54,7 +54,7 @@ def unblock(user_id: Id, caller: Confirmed, store: StoreDep) -> Receipt:
     return store.save(relations)
 
 
-@router.put("/following/{user_id}")
+@router.put("/follows/{user_id}")
 def follow(user_id: Id, caller: Confirmed, store: StoreDep) -> Receipt:
     """See what a user uploads in `/users/me/following/uploads`."""
     relations = _relations(store, caller.user_id)
@@ -62,7 +62,7 @@ def follow(user_id: Id, caller: Confirmed, store: StoreDep) -> Receipt:
     return store.save(relations)
 
 
-@router.delete("/following/{user_id}")
+@router.delete("/follows/{user_id}")
 def unfollow(user_id: Id, caller: Confirmed, store: StoreDep) -> Receipt:
     """Follow a user no more."""
     relations = _relations(store, caller.user_id)

@@ -58,7 +58,7 @@ def list_blocks(caller: Confirmed, db: ReadDb, page: PageDep) -> Page[Related]:
     return _others(caller.user_id, "block", db, page)
 
 
-@router.get("/following", dependencies=[fresh("relations", "users")])
+@router.get("/follows", dependencies=[fresh("relations", "users")])
 def list_followed(caller: Confirmed, db: ReadDb, page: PageDep) -> Page[Related]:
     """Whom the caller follows, the newest first."""
     return _others(caller.user_id, "follow", db, page)

@@ -60,26 +60,26 @@ def test_a_note_is_kept_under_its_writers_key(client: Client) -> None:
 
 def test_repeats_change_nothing(client: Client) -> None:
     ada, grace = client.members.join("ada"), client.members.join("grace")
-    for kind, body in (("friends", {}), ("following", None)):
+    for kind, body in (("friends", {}), ("follows", None)):
         first, again = (put(client, ada, kind, grace, body).json() for _ in range(2))
         assert (again["version"], again["position"]) == (first["version"], 0)
     for _ in range(2):
-        assert client.send("DELETE", f"/users/me/following/{grace.id}", ada).status_code == 200
-    assert names(client, ada, "following") == []
+        assert client.send("DELETE", f"/users/me/follows/{grace.id}", ada).status_code == 200
+    assert names(client, ada, "follows") == []
 
 
 def test_lists_are_paged(client: Client) -> None:
     ada = client.members.join("ada")
     for name in ("uno", "due", "tre"):
-        put(client, ada, "following", client.members.join(name))
-    first = client.get(ada, "/users/me/following", limit=2).json()
-    rest = client.get(ada, "/users/me/following", limit=2, cursor=first["next_cursor"]).json()
+        put(client, ada, "follows", client.members.join(name))
+    first = client.get(ada, "/users/me/follows", limit=2).json()
+    rest = client.get(ada, "/users/me/follows", limit=2, cursor=first["next_cursor"]).json()
     assert [one["user"]["username"] for one in first["items"] + rest["items"]] == ["tre", "due", "uno"]
     assert rest["next_cursor"] is None
     assert refusal(client.get(ada, "/users/me/blocks", cursor=first["next_cursor"])) == (422, "bad_cursor")
 
 
-@pytest.mark.parametrize("kind", ["friends", "blocks", "following"])
+@pytest.mark.parametrize("kind", ["friends", "blocks", "follows"])
 def test_bad_wishes_are_refused(client: Client, kind: str) -> None:
     ada, newcomer = client.members.join("ada"), client.members.join("newbie", "validating")
     body: Any = {} if kind == "friends" else None
@@ -97,8 +97,8 @@ def test_bad_wishes_are_refused(client: Client, kind: str) -> None:
 
 def test_followers_are_counted_unless_nobody_is_to_be_told(client: Client) -> None:
     ada, grace, linus = (client.members.join(name) for name in ("ada", "grace", "linus"))
-    put(client, grace, "following", ada)
-    put(client, linus, "following", ada)
+    put(client, grace, "follows", ada)
+    put(client, linus, "follows", ada)
     assert names(client, ada, "followers") == ["linus", "grace"]
     assert client.get(linus, f"/users/{ada.id}").json()["followers"] == 2
     client.send("PUT", "/users/me/privacy", ada, {"notifications": "hidden"})
@@ -110,21 +110,21 @@ def test_followers_are_counted_unless_nobody_is_to_be_told(client: Client) -> No
 def test_whoever_is_blocked_is_not_heard_of(client: Client) -> None:
     """And is not told: it follows on, and sees what everybody sees."""
     ada, grace, linus = (client.members.join(name) for name in ("ada", "grace", "linus"))
-    put(client, grace, "following", ada)
-    put(client, linus, "following", ada)
-    put(client, ada, "following", grace)
+    put(client, grace, "follows", ada)
+    put(client, linus, "follows", ada)
+    put(client, ada, "follows", grace)
     grace.uploads("From Grace")
     ada.uploads("From Ada")
     assert uploads(client, ada) == ["From Grace"]
     put(client, ada, "blocks", grace)
     assert names(client, ada, "blocks") == ["grace"]
-    assert names(client, ada, "following") == []
+    assert names(client, ada, "follows") == []
     assert uploads(client, ada) == []
     assert names(client, ada, "followers") == ["linus"]
     assert client.get(linus, f"/users/{ada.id}").json()["followers"] == 1
-    put(client, grace, "following", ada)
+    put(client, grace, "follows", ada)
     assert uploads(client, grace) == ["From Ada"]
-    assert refusal(client.send("PUT", f"/users/me/following/{grace.id}", ada)) == (409, "user_blocked")
+    assert refusal(client.send("PUT", f"/users/me/follows/{grace.id}", ada)) == (409, "user_blocked")
 
 
 def uploaded(who: Member, name: str, *, listed: bool = True, anonymous: bool = False) -> Torrent:
@@ -135,7 +135,7 @@ def uploaded(who: Member, name: str, *, listed: bool = True, anonymous: bool = F
 
 def test_the_feed_has_what_the_followed_show(client: Client) -> None:
     ada, grace, linus = (client.members.join(name) for name in ("ada", "grace", "linus"))
-    put(client, ada, "following", grace)
+    put(client, ada, "follows", grace)
     uploaded(grace, "First")
     uploaded(linus, "Of a stranger")
     uploaded(grace, "Unnamed", anonymous=True)
@@ -156,7 +156,7 @@ def test_the_feed_tells_of_nobody_who_wants_it_otherwise(client: Client, choice:
         client.members.join("linus"),
     )
     for who in (grace, linus):
-        put(client, ada, "following", who)
+        put(client, ada, "follows", who)
         uploaded(who, f"By {who.username}")
     assert client.send("PUT", "/users/me/privacy", grace, choice).status_code == 200
     assert uploads(client, ada) == ["By linus"]
