@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -21,6 +21,7 @@ from runtime.addresses import AddressUse, addresses_of, sharing_with, users_at
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Requires, SecretsDep, StoreDep
 from runtime.http.types import Command, Id
+from runtime.login_defence import failures_of
 from runtime.store import Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1/users", tags=["staff tools"], route_class=CommandRoute)
@@ -63,6 +64,15 @@ class UserSeen(AddressSeen):
     username: str
 
 
+class FailedLoginSeen(BaseModel):
+    """One try that failed, at the password or at the second factor."""
+
+    at: datetime
+    failure: Literal["password", "second_factor"]
+    ip: str | None
+    user_agent: str | None
+
+
 class UserFound(BaseModel):
     id: UUID
     username: str
@@ -78,6 +88,12 @@ class AddressesSeen(Receipt):
     WITHHELD: ClassVar[frozenset[str]] = frozenset({"addresses"})
 
     addresses: list[AddressSeen] | None
+
+
+class FailedLoginsSeen(Receipt):
+    WITHHELD: ClassVar[frozenset[str]] = frozenset({"failed_logins"})
+
+    failed_logins: list[FailedLoginSeen] | None
 
 
 class UsersSeen(Receipt):
@@ -122,6 +138,17 @@ def look_at_shared_addresses(user_id: Id, command: TakeLook, staff: Looker, stor
     users = _seen(staff, found, store)
     looks = _looks((one.user_id for one in users), LookAt.SHARED_ADDRESSES, command.reason)
     return store.save(own, *looks, answer=UsersSeen, users=users)
+
+
+@router.post("/{user_id}/failed-logins/looks", status_code=201)
+def look_at_failed_logins(user_id: Id, command: TakeLook, staff: Looker, store: StoreDep) -> FailedLoginsSeen:
+    """From where others, or the owner, failed to sign in to an account of a lower level, the latest first."""
+    outranked(staff, user_id, store)
+    look = Look.take(new_id(), user_id, LookAt.FAILED_LOGINS, command.reason)
+    with store.history.pool.connection() as connection:
+        found = failures_of(connection, user_id, ROWS_MAX)
+    tries = [FailedLoginSeen(**one._asdict()) for one in found]
+    return store.save(look, answer=FailedLoginsSeen, failed_logins=tries)
 
 
 @router.post("/searches/by-address", status_code=201)

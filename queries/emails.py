@@ -12,7 +12,9 @@ from psycopg.rows import class_row
 from pydantic import BaseModel
 
 from domain.emails import UNDO_WITHIN
+from domain.looks import LookAt
 from domain.permissions import Permission
+from queries.looks import looked
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, ReadDb, Requires
@@ -38,8 +40,10 @@ class EmailChangeItem(BaseModel):
 
 
 @router.get("/{user_id}/emails", dependencies=[fresh("emails")])
-def list_email_changes(user_id: Id, caller: Private, db: ReadDb, page: PageDep) -> Page[EmailChangeItem]:
-    """The changes of a user's address, the latest first; for staff."""
+def list_email_changes(
+    user_id: Id, caller: Private, look: Annotated[None, looked(LookAt.EMAIL)], db: ReadDb, page: PageDep
+) -> Page[EmailChangeItem]:
+    """The changes of a user's address, the latest first; for staff who said why in `/users/{id}/email/looks`."""
     query = f"emails:{user_id}"
     after = page.after(query)
     with db.cursor(row_factory=class_row(EmailChangeItem)) as cursor:

@@ -1,9 +1,12 @@
-"""Who failed to sign in to an account in the last thirty days, from where, and with what?"""
+"""Who failed to sign in to the caller's account in the last thirty days, from where, and with what?
+
+What staff see of this they see by a command with a reason: `commands/looks.py`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -11,17 +14,12 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from pydantic import BaseModel
 
-from domain.permissions import Permission
-from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import AccountOwner, Caller, ReadDb, Requires
+from runtime.http.deps import AccountOwner, ReadDb
 from runtime.http.pages import Page, PageDep, PageRequest
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRoute)
-
-Inspector = Annotated[Caller, Requires(Permission.USERS_SEE_PRIVATE)]
 
 
 class FailedLogin(BaseModel):
@@ -38,14 +36,6 @@ class FailedLogin(BaseModel):
 def list_own_failed_logins(caller: AccountOwner, db: ReadDb, page: PageDep) -> Page[FailedLogin]:
     """Failed tries at the caller's own account, newest first."""
     return _failed_logins(caller.user_id, db, page)
-
-
-@router.get("/{user_id}/failed-logins", dependencies=[fresh("users")])
-def list_failed_logins(user_id: Id, staff: Inspector, db: ReadDb, page: PageDep) -> Page[FailedLogin]:
-    """Failed tries at an account, newest first; for senior staff."""
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
-    return _failed_logins(user_id, db, page)
 
 
 def _failed_logins(user_id: UUID, db: Connection[Any], page: PageRequest) -> Page[FailedLogin]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection, Cursor
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 #: A guess that is under way for so long was left behind by a process that died: it counts as a failure.
 UNDER_WAY_MAX = timedelta(seconds=30)
@@ -110,6 +110,25 @@ def often_failed(db: Connection[Any], since: datetime, more_than: int) -> list[t
         " HAVING count(*) > %s ORDER BY user_id",
         (since, more_than),
     ).fetchall()
+
+
+class FailedGuess(NamedTuple):
+    """One try that failed, at the password or at the second factor."""
+
+    at: datetime
+    failure: str
+    ip: str | None
+    user_agent: str | None
+
+
+def failures_of(db: Connection[Any], user_id: UUID, limit: int) -> list[FailedGuess]:
+    """At most `limit` failed tries at an account, the latest first."""
+    with db.cursor(row_factory=class_row(FailedGuess)) as cursor:
+        return cursor.execute(
+            "SELECT at, failure, host(ip) AS ip, user_agent FROM credentials.guess"
+            " WHERE user_id = %s AND failure IS NOT NULL ORDER BY guess_id DESC LIMIT %s",
+            (user_id, limit),
+        ).fetchall()
 
 
 def take_back(db: Connection[Any] | Cursor[Any], guess: Guess) -> None:

@@ -14,6 +14,7 @@ member's and `above` a sysop's; what is not given is as `answer`. `of` takes ano
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from domain.permissions import Permission as P
 
@@ -112,7 +113,6 @@ ROWS: dict[str, Row] = {
     "revoke_session": Row(OWNER, NOBODY, own="204"),
     "revoke_other_sessions": Row(OWNER, "204"),
     "list_own_failed_logins": Row(OWNER),
-    "list_failed_logins": Row(P.USERS_SEE_PRIVATE),
     "reset_passkey": Row(OWNER),
     "reset_rss_key": Row(OWNER),
     "get_own_passkey": Row(OWNER),
@@ -123,7 +123,7 @@ ROWS: dict[str, Row] = {
     "change_email": Row(OWNER, "403 wrong_password", body={"email": "other@example.org"}),
     "confirm_email": Row(ANYBODY, "422 email_token_invalid"),
     "take_back_email": Row(ANYBODY, "422 email_token_invalid"),
-    "list_email_changes": Row(P.USERS_SEE_PRIVATE),
+    "list_email_changes": Row(P.USERS_SEE_PRIVATE, "403 look_needed", query={"look": str(UUID(int=1))}),
     "forgot_password": Row(ANYBODY, "202", body={"email": "other@example.org"}),
     "reset_password": Row(ANYBODY, "422 reset_token_invalid"),
     "grant_invites": Row(P.INVITES_GRANT, "201"),
@@ -192,6 +192,7 @@ ROWS: dict[str, Row] = {
     "look_at_email": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
     "look_at_addresses": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
     "look_at_shared_addresses": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "look_at_failed_logins": Row(P.USERS_SEE_PRIVATE, "201", own=NOT_BELOW, above=NOT_BELOW),
     "find_by_address": Row(P.USERS_SEE_PRIVATE, "201", body={"address": "192.0.2.1"}),
     "find_by_email": Row(P.USERS_SEE_PRIVATE, "201"),
     "link_account": Row(P.USERS_SEE_PRIVATE, NOBODY, own=NOT_BELOW, above=NOT_BELOW),

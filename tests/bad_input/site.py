@@ -96,7 +96,8 @@ class Site:
         report = {"subject_type": "torrent", "subject_id": torrent_id, "reason": "odd"}
         case_id = self._post("/reports", json=report)["case_id"]
         made = {"torrent_id": torrent_id, "request_id": request_id, "case_id": case_id, "subject_id": torrent_id}
-        return {name: UUID(value) for name, value in made.items()}
+        look = self._post(f"/users/{self.member.id}/email/looks", json={"reason": "to see"})["id"]
+        return {name: UUID(value) for name, value in {**made, "look": look}.items()}
 
     def _post(self, path: str, **options: Any) -> dict[str, Any]:
         answer: Response = self.client.post(f"/api/v1{path}", headers=self.sysop.headers, **options)

@@ -268,11 +268,12 @@ def test_the_history_of_addresses_is_for_staff(
     ask(client, alice)
     post(api, "confirm-email", newest(platform, NEW)["confirm-email"])
     ask(client, members.join("bob", password=PASSWORD), "other@example.org")
-    history = client.get(moderator, f"/users/{alice.id}/emails").json()["items"]
+    look = client.post(moderator, f"/users/{alice.id}/email/looks", {"reason": "a claim"}).json()["id"]
+    history = client.get(moderator, f"/users/{alice.id}/emails", look=look).json()["items"]
     assert [(one["email"], one["former_email"], one["state"]) for one in history] == [
         (NEW, OLD, "confirmed"), ("typo@example.org", OLD, "asked"),
     ]  # fmt: skip
-    assert client.get(alice, f"/users/{alice.id}/emails").status_code == 403
+    assert client.get(alice, f"/users/{alice.id}/emails", look=look).status_code == 403
 
 
 def test_old_tokens_are_forgotten(client: Client, platform: Platform, alice: Member) -> None:

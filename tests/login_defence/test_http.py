@@ -239,13 +239,17 @@ def test_the_owner_sees_who_failed_at_its_account(door: Doorstep, members: Membe
     assert first["items"] + rest["items"] == shown
 
 
-def test_senior_staff_see_it_too_and_nobody_else(door: Doorstep, members: Members, client: Client) -> None:
+def test_senior_staff_see_it_for_a_reason_and_nobody_else(door: Doorstep, members: Members, client: Client) -> None:
     door.fail(STRANGER)
-    path = f"/users/{_id_of(client.platform, 'alice')}/failed-logins"
+    path, why = f"/users/{_id_of(client.platform, 'alice')}/failed-logins/looks", {"reason": "a stolen account?"}
     moderator, bob = members.join("moda", "moderator"), members.join("bob")
-    assert [item["ip"] for item in client.get(moderator, path).json()["items"]] == [STRANGER]
-    assert client.get(bob, path).status_code == 403
-    assert client.get(moderator, f"/users/{uuid4()}/failed-logins").status_code == 404
+    seen = client.post(moderator, path, why).json()["failed_logins"]
+    assert [(item["ip"], item["failure"]) for item in seen] == [(STRANGER, "password")]
+    assert client.post(bob, path, why).status_code == 403
+    assert client.post(moderator, path, {"reason": ""}).status_code == 422
+    assert client.post(moderator, f"/users/{uuid4()}/failed-logins/looks", why).status_code == 404
+    (entry,) = client.get(moderator, "/audit", type="look.taken").json()["items"]
+    assert (entry["data"]["at"], entry["reason"]) == ("failed_logins", "a stolen account?")
 
 
 def test_after_thirty_days_nothing_is_left_of_it(door: Doorstep, platform: Platform) -> None:

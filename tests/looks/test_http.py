@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,9 @@ import pytest
 from fastapi import FastAPI
 from httpx import Response
 
-from tests.given import rows_of
+from domain.looks import Look
+from runtime.store import new_id
+from tests.given import Given, event, rows_of
 from tests.in_process import TestClient
 from tests.members import PASSWORD, Client, Member
 
@@ -164,3 +167,32 @@ def test_who_was_looked_at_does_not_read_of_it(site: Site) -> None:
     assert site.client.get(site.mod, "/audit", type="look").json()["items"] == []
     (seen,) = site.client.get(site.admin, "/audit", subject=str(site.mod.id), type="look").json()["items"]
     assert UUID(seen["subject"]["id"]) == site.mod.id
+
+
+def test_a_look_opens_what_is_shown_page_by_page_for_a_while(site: Site) -> None:
+    """To whoever took it, at that user, of that kind."""
+    look = site.look(f"{site.ada.id}/email/looks").json()["id"]
+    other_kind = site.look(f"{site.ada.id}/addresses/looks").json()["id"]
+
+    def emails(of: Member, who: Member, look: object) -> Response:
+        return site.client.get(who, f"/users/{of.id}/emails", look=look)
+
+    assert emails(site.ada, site.mod, look).status_code == 200
+    for of, who, given in (
+        (site.grace, site.mod, look),
+        (site.ada, site.admin, look),
+        (site.ada, site.mod, other_kind),
+        (site.ada, site.mod, uuid4()),
+        (site.ada, site.mod, site.ada.id),
+    ):
+        assert refusal(emails(of, who, given)) == (403, "look_needed")
+    assert refusal(emails(site.ada, site.grace, look)) == (403, "not_permitted")
+    assert site.client.get(site.mod, f"/users/{site.ada.id}/emails").status_code == 422
+
+
+def test_a_look_is_over_after_a_quarter_of_an_hour(site: Site) -> None:
+    given, now = Given(site.client.platform, site.mod.id), datetime.now(UTC)
+    for minutes, status in ((14, 200), (16, 403)):
+        look, taken = new_id(), now - timedelta(minutes=minutes)
+        given.facts(event(Look.Taken, look, 1, taken, user_id=site.ada.id, at="email", reason="r"))
+        assert site.client.get(site.mod, f"/users/{site.ada.id}/emails", look=look).status_code == status
