@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from commands.policies import POLICIES
 from domain import EVENTS
 from projections import ALL
 from runtime import health
+from runtime.heartbeat import keep_beating
 from runtime.http.body import StrictRoute
 from runtime.http.deps import PlatformDep
 from runtime.http.middleware import RequestMiddleware
@@ -136,7 +138,9 @@ def serve(settings: Settings) -> None:
 
     @asynccontextmanager
     async def closing(_: FastAPI) -> AsyncIterator[None]:
+        beating = asyncio.create_task(keep_beating())
         yield
+        beating.cancel()
         stop_metrics()
         platform.close()
 

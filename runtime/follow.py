@@ -22,6 +22,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from psycopg_pool import ConnectionPool
 
 from domain.base import SYSTEM
+from runtime.attempts import NOTHING_FOUND, Attempts, KilledWorker
 from runtime.codec import UnknownTopic
 from runtime.db import writing
 from runtime.facts import AnyFact, Entry, FactLog, Unknown
@@ -81,6 +82,16 @@ class _View(NamedTuple):
     ignored: int
 
 
+class _Held(NamedTuple):
+    """A follower whose row this transaction has locked, and where it stands."""
+
+    connection: Connection[Any]
+    follower: Follower
+    tables: LiveTables
+    position: int
+    view: _View
+
+
 class _Portion(NamedTuple):
     """What one transaction does: facts to handle, rows to keep for later, and where the follower stands then."""
 
@@ -94,11 +105,16 @@ class Engine:
     """Runs followers over one log."""
 
     def __init__(
-        self, history: History, pool: ConnectionPool[Connection[Any]], wake: Callable[[list[str]], None]
+        self,
+        history: History,
+        pool: ConnectionPool[Connection[Any]],
+        wake: Callable[[list[str]], None],
+        attempts: Attempts | None = None,
     ) -> None:
         self._history = history
         self._pool = pool
         self._wake = wake
+        self._attempts = attempts  # of a worker, which others start again when a fact has killed it
         self._log = FactLog(history)
         self._stopping = threading.Event()
 
@@ -117,8 +133,10 @@ class Engine:
             except PASSING:
                 raise
             except Exception as error:
+                if self._attempts:
+                    self._attempts.failed(follower)
                 tries += limit == 1
-                if tries == TRIES:
+                if tries == TRIES or isinstance(error.__cause__, KilledWorker):
                     step, tries = self._strike(follower, error), 0
                 limit = 1  # look for the one fact that fails; those before it are handled
                 self._stopping.wait(TRY_PAUSE_S if tries else 0)
@@ -159,7 +177,11 @@ class Engine:
             view = self._view(connection, follower.name)
             if view.paused or (state == "halted" and not retry_halted):
                 return Step.PAUSED if view.paused else Step.HALTED
-            portion = self._handle(connection, follower, tables, position, view, limit)
+            held = _Held(connection, follower, tables, position, view)
+            finding = self._attempts.find(connection, follower, position) if self._attempts else NOTHING_FOUND
+            if finding.is_busy:
+                return Step.TAKEN
+            portion = self._handle(held, 1 if finding.is_suspect else limit, is_guilty=finding.is_guilty)
             if portion.reached <= position and portion.unknown:
                 return self._wait(connection, follower, portion.unknown)
             if portion.reached <= position and state == "running":
@@ -169,6 +191,10 @@ class Engine:
                 " moved_at = clock_timestamp() WHERE name = %s",
                 (portion.reached, follower.name),
             )
+            if self._attempts:
+                self._attempts.handled(connection, follower)
+        if self._attempts:
+            self._attempts.survived(follower, portion.reached)
         PROJECTION_EVENTS.labels(follower.name).inc(len(portion.facts))
         return Step.MOVED
 
@@ -193,21 +219,18 @@ class Engine:
         assert row is not None
         return _View(*row)
 
-    def _handle(
-        self,
-        connection: Connection[Any],
-        follower: Follower,
-        tables: LiveTables,
-        position: int,
-        view: _View,
-        limit: int,
-    ) -> _Portion:
-        """Read and handle what comes next; raises `Stumbled`."""
+    def _handle(self, held: _Held, limit: int, *, is_guilty: bool) -> _Portion:
+        """Read and handle what comes next, unless the first of it is known to kill; raises `Stumbled`."""
+        connection, follower, tables, position, view = held
         unknown = self._log.unknown(connection, position, view.safe, (view.types, view.ignored))
         upto = unknown.position - 1 if unknown else view.safe
         entries = self._log.entries(connection, position, upto, follower.topics, limit)
+        if is_guilty and entries:
+            raise Stumbled(position, entries[0]) from KilledWorker("the process that handled this ended without a word")
         try:
             portion = self._portion(follower, entries, view.parked, upto if len(entries) < limit else None, unknown)
+            if self._attempts and portion.facts:
+                self._attempts.note(follower, position, portion.reached)
             self._apply(follower, tables, portion.facts, connection)
         except PASSING:
             raise

@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 
 from domain.errors import NotFound
+from runtime.attempts import forgive
 from runtime.platform import Platform
 from runtime.projection import Follower, OnError, Projection
 
@@ -71,9 +72,13 @@ def pause(platform: Platform, name: str) -> bool:
 
 
 def resume(platform: Platform, name: str) -> bool:
-    """Let a paused follower go on; returns whether it was paused. Raises `NoSuchFollower`."""
+    """Let a paused follower go on, and try a fact again that has killed its workers; returns whether it was paused.
+
+    Raises `NoSuchFollower`.
+    """
     named(platform, name)
     with platform.projector_pool.connection() as connection:
+        forgive(connection, name)
         changed = connection.execute(
             "UPDATE es.follower_setting SET paused_at = NULL WHERE name = %s AND paused_at IS NOT NULL", (name,)
         ).rowcount

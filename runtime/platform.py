@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from domain.base import Aggregate
+from runtime.attempts import Attempts
 from runtime.db import open_pool, refuse_forgetful
 from runtime.follow import Engine
 from runtime.keyring import Sealer, StoredKeyring
@@ -90,9 +91,9 @@ class Platform:
     def wake(self) -> Callable[[list[str]], None]:
         return self.waker.wake
 
-    def engine(self) -> Engine:
-        """What runs followers."""
-        return Engine(self.history, self.projector_pool, self.wake)
+    def engine(self, attempts: Attempts | None = None) -> Engine:
+        """What runs followers; `attempts` are the notes of a worker."""
+        return Engine(self.history, self.projector_pool, self.wake, attempts)
 
     def store(self, actor_id: UUID, origin: str = "cli", *, metadata: Metadata | None = None) -> Store:
         """The store for one command that comes from no request."""

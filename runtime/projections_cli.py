@@ -84,13 +84,13 @@ def projections_commands(
     def status() -> None:
         """Where every projection and policy stands, the last rebuild or verification of each, and what the last nightly
         checks found."""
-        followers = Table("name", "state", "position", "events behind", "seconds behind", "dead letters")
+        followers = Table("name", "state", "position", "events behind", "seconds behind", "dead letters", "why")
         checks = Table("checked", "what", "rows", "differences", "at")
         last = Table("last run of", "kind", "state", "facts", "facts/s", "to go", "differences", "why")
         with site() as platform, platform.pool.connection() as connection:
             for one in health.followers(connection):
                 keys = ("name", "state", "position", "lag_events", "lag_s", "dead_letters")
-                followers.add_row(*(str(one[key]) for key in keys))
+                followers.add_row(*(str(one[key]) for key in keys), _last_line(one["error"]))
             for run in runs.states(connection):
                 last.add_row(*_shown(run))
             for drift in drifts(connection):
@@ -312,6 +312,10 @@ def _chosen(known: Sequence[Projection], names: list[str] | None, all_: bool) ->
     if unknown:
         raise UnknownProjection(f"no projection is called {unknown[0]!r}; there are {', '.join(by_name)}")
     return [by_name[name] for name in (dict.fromkeys(names) if names else by_name)]
+
+
+def _last_line(error: str | None) -> str:
+    return (error or "").strip().rpartition("\n")[2]
 
 
 def _shown(run: runs.RunState) -> Iterator[str]:

@@ -24,6 +24,7 @@ from prometheus_client import multiprocess
 
 from runtime.children import end, spawn
 from runtime.embedded import EngineError, Postgres, Valkey
+from runtime.heartbeat import HANGING_S, HEARTBEAT_FILE, Heard
 from runtime.keys_database import KEYS_DATABASE
 from runtime.masking import escape_controls, mask_text
 from runtime.secrets import SecretsError, ensure
@@ -70,13 +71,15 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Child:
-    """A process of ours. `ready` tells whether it serves; a `ready_file` is removed before each start."""
+    """A process of ours. `ready` tells whether it serves; a `ready_file` is removed before each start, and so is the
+    file of its `heartbeat`, which it touches every second."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
     ready: Callable[[], bool] | None = None
     ready_file: Path | None = None
+    heartbeat: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -84,6 +87,9 @@ class Child:
         if self.ready_file is not None:
             self.ready_file.unlink(missing_ok=True)
             env[READY_FILE] = str(self.ready_file)
+        if self.heartbeat is not None:
+            self.heartbeat.unlink(missing_ok=True)
+            env[HEARTBEAT_FILE] = str(self.heartbeat)
         return spawn(self.argv, None, signal.SIGKILL, env=env)
 
     def is_ready(self) -> bool:
@@ -99,14 +105,16 @@ class _Running:
     started_at: float
     delay_s: float = FIRST_DELAY_S
     retry_at: float | None = None
+    heard: Heard | None = None
 
 
 @dataclass
 class Supervisor:
-    """Starts parts in order, restarts those that end, stops them in reverse order. Single-threaded."""
+    """Starts parts in order, restarts those that end or hang, stops them in reverse order. Single-threaded."""
 
     on_exit: Callable[[int], None] = lambda pid: None  # told of every process that ended
     stop_timeout_s: float = STOP_TIMEOUT_S
+    hanging_s: float = HANGING_S
     _running: list[_Running] = field(default_factory=list)
     _stopping: bool = False
     _interruptible: bool = False
@@ -117,7 +125,7 @@ class Supervisor:
         for part in parts:
             started.append(_Running(part, None, time.monotonic()))
             self._running.append(started[-1])
-            started[-1].process = part.start()
+            self._begin(started[-1])
         for running in started:
             self._await(running, timeout_s)
 
@@ -187,6 +195,15 @@ class Supervisor:
         elif running.process is not None and running.process.poll() is not None:
             self.on_exit(running.process.pid)
             self._ended(running, _how(running.process), now)
+        elif running.process is not None and running.heard is not None and running.heard.is_hanging():
+            log.error("a part hangs and is killed", part=running.part.name, silent_s=self.hanging_s)
+            running.heard = None
+            running.process.kill()
+
+    def _begin(self, running: _Running) -> None:
+        running.process = running.part.start()
+        heartbeat = getattr(running.part, "heartbeat", None)
+        running.heard = Heard(heartbeat, self.hanging_s) if heartbeat else None
 
     def _ended(self, running: _Running, how: str, now: float) -> None:
         if now - running.started_at >= HEALTHY_AFTER_S:
@@ -198,7 +215,7 @@ class Supervisor:
     def _restart(self, running: _Running, now: float) -> None:
         running.process, running.retry_at, running.started_at = None, None, now
         try:
-            running.process = running.part.start()
+            self._begin(running)
         except (EngineError, OSError, subprocess.SubprocessError) as error:
             self._ended(running, str(error), now)
 
@@ -257,12 +274,14 @@ def roles(settings: Settings) -> list[Child]:
         env[METRICS_DIRECTORY] = str(settings.data_dir / "metrics")
 
     def role(name: str, ready: Callable[[], bool] | None, ready_file: Path | None) -> Child:
-        return Child(name, [sys.executable, "-m", "runtime.cli", name], env, ready, ready_file)
+        argv = [sys.executable, "-m", "runtime.cli", name]
+        return Child(name, argv, env, ready, ready_file, run / f"{name}.heartbeat")
 
     def edge(number: int) -> Child:
         own = env | {f"{PREFIX}EDGE__ID": f"{settings.edge.id}-{number}"}
         argv = [sys.executable, "-m", "runtime.cli", "edge"]
-        return Child(f"edge-{number}", argv, own, None, run / f"edge-{number}.ready")
+        files = (run / f"edge-{number}.ready", run / f"edge-{number}.heartbeat")
+        return Child(f"edge-{number}", argv, own, None, *files)
 
     health = http_url(_reachable(settings.server.host), settings.server.port) + "/health/ready"
     return [

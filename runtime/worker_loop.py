@@ -16,9 +16,11 @@ from psycopg_pool import PoolTimeout
 
 from runtime import partitions
 from runtime.api_keys import forget_expired_keys
+from runtime.attempts import Attempts
 from runtime.dead_letters import counts
 from runtime.email_tokens import forget_old_tokens
 from runtime.follow import Engine, Step
+from runtime.heartbeat import BEAT_S, beat
 from runtime.login_defence import forget_guesses
 from runtime.platform import Platform
 from runtime.projection import Follower
@@ -42,6 +44,8 @@ TICK_S = 0.25
 RETRY_HALTED_S = 5.0
 UPKEEP_S = 3600.0
 STOP_S = 4.0
+#: A turn takes milliseconds, and those with upkeep as long as its statements may.
+TURN_MAX_S = 120.0
 #: Partitions of the journal are made this many days ahead.
 PARTITIONS_AHEAD = 3
 STATES = ("running", "halted", "waiting", "paused")
@@ -72,10 +76,11 @@ class WorkerLoop:
         self._platform = platform
         self._followers = {follower.name: follower for follower in followers}
         self._upkeep = [self._maintain, *upkeep]
-        self._engine: Engine = platform.engine()
+        self._engine: Engine = platform.engine(Attempts(platform.projector_pool))
         self._broker = open_broker(platform.settings.redis.url)
         self._stopping = threading.Event()
         self._running: set[str] = set()
+        self._turned_at = time.monotonic()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="follow")
         self._tick = threading.Thread(target=self._tick_until_stopped, name="tick", daemon=True)
         self._worker = dramatiq.Worker(
@@ -89,6 +94,11 @@ class WorkerLoop:
         declare(self.follow)
         self._worker.start()
         self._tick.start()
+
+    @property
+    def turns(self) -> bool:
+        """Whether it has looked after its followers lately."""
+        return time.monotonic() - self._turned_at < TURN_MAX_S
 
     def stop(self) -> None:
         """Finish the transactions at hand and end within about five seconds."""
@@ -112,7 +122,7 @@ class WorkerLoop:
     def _tick_until_stopped(self) -> None:
         retry_at = upkeep_at = 0.0
         while not self._stopping.wait(TICK_S):
-            now = time.monotonic()
+            now = self._turned_at = time.monotonic()
             try:
                 self._look(retry_halted=now >= retry_at)
                 retry_at = now + RETRY_HALTED_S if now >= retry_at else retry_at
@@ -210,6 +220,8 @@ def run_worker(
     loop = WorkerLoop(platform, followers, upkeep)
     loop.start()
     started()
-    stop.wait()
+    while not stop.wait(BEAT_S):
+        if loop.turns:
+            beat()
     loop.stop()
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from runtime.heartbeat import keep_beating
 from runtime.platform import Platform
 from runtime.settings import Settings
 from tracker_edge.server import Edge, from_platform
@@ -32,6 +33,7 @@ async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], N
         return 0
     keep_what_is_there()
     ready()
+    beating = asyncio.create_task(keep_beating())
     log.info(
         "edge_serves",
         edge_id=settings.edge.id,
@@ -40,6 +42,7 @@ async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], N
         restored_from=edge.restored_from,
     )
     await _before(ended, edge.failed.wait())
+    beating.cancel()
     await edge.stop()
     return 1 if edge.failed.is_set() else 0
 

@@ -18,11 +18,11 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from runtime.program import program_of
 from runtime.projection import Projection
 from runtime.rebuild.compare import RowDifference, TableCheck
 from runtime.rebuild.copies import is_alike
 from runtime.rebuild.errors import NoRun, RebuildCancelled
-from runtime.rebuild.program import program_of
 from runtime.rebuild.shadow import LOCK_CLASS, NOTHING, Made, copies_of
 
 #: How often it is written where a run is, and looked what is wanted.

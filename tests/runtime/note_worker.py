@@ -1,11 +1,14 @@
 """A worker of the notes in a process of its own, for tests that stop and kill it.
 
 `python -m tests.runtime.note_worker SETTINGS NUMBER HANGING_S` prints `ready`, then runs until SIGTERM. Whenever it
-handles a line of that number it prints `in hand` and waits for a line of input, in the middle of its transaction.
+handles a line of that number it prints `in hand` and waits for a line of input, in the middle of its transaction. A
+line of the number `LETHAL` ends it at once.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +27,8 @@ from runtime.worker_loop import run_worker
 from tests.conftest import SECRETS
 from tests.runtime.notes import KINDS, Note, make_policy, make_projection
 
+LETHAL = 666
+
 
 def pausing(number: int) -> Projection:
     """The notes' projection with that wait."""
@@ -32,6 +37,8 @@ def pausing(number: int) -> Projection:
 
     def line_added(fact: Fact[Note.LineAdded], db: Writer) -> None:
         handle(fact, db)
+        if fact.event.number == LETHAL:
+            os.kill(os.getpid(), signal.SIGKILL)
         if fact.event.number == number:
             say("in hand")
             sys.stdin.readline()

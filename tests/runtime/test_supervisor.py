@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from runtime.embedded import Postgres
+from runtime.heartbeat import Heard
 from runtime.settings import Edge, Server, Settings, Telemetry
 from runtime.supervisor import READY_FILE, Child, Supervisor, SupervisorError, announce_ready, check_ports, roles
 
@@ -215,6 +217,53 @@ def test_a_crashing_child_is_started_again_each_time_a_little_later() -> None:
     assert gaps[2] < 2
 
 
+BEATING = """
+import signal, sys, threading, time
+from runtime.heartbeat import beat
+open({started!r}, "a").write("started ")
+while True:
+    beat()
+    time.sleep(0.01)
+"""
+
+
+def test_a_child_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    started, heartbeat = tmp_path / "started", tmp_path / "heartbeat"
+    ended: list[int] = []
+
+    def on_exit(pid: int) -> None:
+        ended.append(pid)
+
+    class Watching(Supervisor):
+        """Stops its child as soon as that beats, and itself as soon as the next one does."""
+
+        def _tend(self, running: Any, now: float) -> None:
+            super()._tend(running, now)
+            if heartbeat.exists() and running.process is not None and running.heard is not None:
+                if not ended:
+                    os.kill(running.process.pid, signal.SIGSTOP)
+                else:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    supervisor = Watching(on_exit=on_exit, hanging_s=0.3)
+    with supervisor.signals():
+        supervisor.start(python("beating", BEATING.format(started=str(started)), heartbeat=heartbeat))
+        supervisor.watch()
+        supervisor.stop()
+    assert len(ended) == 1
+    assert started.read_text().split() == ["started", "started"]
+
+
+def test_a_child_that_beats_or_has_yet_to_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat"
+    heard = Heard(path, hanging_s=-1)
+    assert not heard.is_hanging()
+    path.touch()
+    assert heard.is_hanging()
+    patient = Heard(path, hanging_s=60)
+    assert not patient.is_hanging()
+
+
 def test_parts_stop_in_reverse_order(tmp_path: Path) -> None:
     code = f"""
 import signal, sys, pathlib
@@ -287,6 +336,7 @@ def test_roles_get_every_setting_and_none_of_the_surroundings(tmp_path: Path, mo
     for child in (api, worker, edge):
         assert child.env["APP__SERVER__PORT"] == "1234"
         assert child.env["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path / "metrics")
+        assert child.heartbeat == tmp_path / "run" / f"{child.name}.heartbeat"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Which code fills the copies of a rebuild, and which shape they have: one that was interrupted goes on only with both
-as they were, since a table that two versions have filled is what neither would make."""
+"""Which code handles facts, and which shape their tables have: a rebuild that was interrupted goes on only with both as
+they were, since a table that two versions have filled is what neither would make; and a fact that killed a worker is
+given another try by other code."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from runtime.projection import Projection
+from runtime.projection import Follower, Projection
 
 #: What a copy takes over from the live table.
 _SHAPE = """
@@ -36,10 +37,10 @@ def program_of(connection: Connection[Any], projection: Projection) -> str:
     return hashlib.sha256(f"{code_of(projection)}\n{row[0]}".encode()).hexdigest()
 
 
-def code_of(projection: Projection) -> str:
+def code_of(follower: Follower) -> str:
     """A digest of the packages that the handlers and their events are in, and of this one."""
-    modules = {handler.__module__ for handler in projection.handlers.values()}
-    modules |= {kind.__module__ for kind in projection.handlers}
+    modules = {handler.__module__ for handler in follower.handlers.values()}
+    modules |= {kind.__module__ for kind in follower.handlers}
     return _digest(frozenset(name.partition(".")[0] for name in (*modules, __name__)))
 
 
