@@ -23,7 +23,7 @@ from domain.groups import Group, group_id
 from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
 from domain.users import User, must_outrank
-from runtime.erasing import forget_person, forget_traces
+from runtime.erasing import forget_person, forget_traces, note_erased
 from runtime.facts import FactLog
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Caller, Clock, PlatformDep, Requires, StoreDep
@@ -131,6 +131,7 @@ def go_on_erasing(platform: Platform, store: Store, user_id: UUID) -> None:
     erasure = store.get(Erasure, erasure_id(user_id))
     if forget_traces(platform, user_id):
         return  # more mail may be on its way to where this was found
+    note_erased(platform.settings, user_id)
     if platform.keyring.destroy(user_id) >= FORGOTTEN_AFTER:
         erasure.complete()
         store.save(erasure)

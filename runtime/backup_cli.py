@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from runtime.backup import edges, erased, manifest
+from runtime.backup import edges, erased, manifest, physical
 from runtime.backup.create import create, fingerprint
 from runtime.backup.manifest import BackupBroken, BackupRefused
 from runtime.backup.restore import Chosen, Restored, choose, restore
@@ -24,6 +24,7 @@ from runtime.backup.tables import Part
 from runtime.backup.verify import verify
 from runtime.embedded import Postgres
 from runtime.keys_database import has_keys, prepare_databases
+from runtime.physical_cli import Erase, add_physical
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildFailed, rebuild
@@ -50,9 +51,11 @@ def backup_commands(
     open_platform: OpenPlatform,
     projections: Sequence[Projection],
     open_sender: OpenSender,
+    erase: Erase,
 ) -> typer.Typer:
     """The sub-commands; `load` reads the settings, `attached` fills in the engines of a running `tracker up`."""
     app = typer.Typer(no_args_is_help=True, help="Backups: made, checked, and brought back.")
+    add_physical(app, load, open_platform, erase, _one_line)
 
     @app.command("create")
     def create_(
@@ -156,11 +159,15 @@ def backup_commands(
             int | None, typer.Option(min=1, help="how long backups are kept; unless given, for ever")
         ] = None,
     ) -> None:
-        """Delete old parts that show or open personal data, and old backups that no newer one needs."""
-        place = _root(load(), root)
+        """Delete old parts that show or open personal data, base backups among them, and old backups that no newer one
+        needs."""
+        settings, now = load(), datetime.now(UTC)
         with _one_line():
-            for line in _prune(place, datetime.now(UTC), keys_days, days):
+            for line in _prune(_root(settings, root), now, keys_days, days):
                 typer.echo(line)
+            if settings.backup.wal_dir:
+                for line in physical.delete_before(Path(settings.backup.wal_dir), now - timedelta(days=keys_days)):
+                    typer.echo(line)
 
     @app.command("edges")
     def edges_() -> None:

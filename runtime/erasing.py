@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection, Cursor
 
+from runtime.backup import erased
 from runtime.facts import FactLog
 from runtime.mail_delivery import discard
 from runtime.platform import Platform
 from runtime.rebuild.forgotten import drop_copies
+from runtime.settings import Settings
 
 
 def forget_person(db: Connection[Any] | Cursor[Any], user_id: UUID) -> None:
@@ -29,6 +33,12 @@ def forget_traces(platform: Platform, user_id: UUID) -> int:
     with platform.projector_pool.connection() as connection:
         drop_copies(connection)
     return mails
+
+
+def note_erased(settings: Settings, user_id: UUID) -> None:
+    """Beside the log that goes back before this moment, if there is one: it brings the key back, the list ends it."""
+    if settings.backup.wal_dir:
+        erased.add(Path(settings.backup.wal_dir), {user_id: datetime.now(UTC)})
 
 
 def _addresses(platform: Platform, user_id: UUID) -> set[str]:

@@ -98,6 +98,10 @@ class Keys(Section):
     owner_url: DatabaseUrl = ""  # "" = database_url
 
 
+class Backup(Section):
+    wal_dir: str = ""  # where the embedded PostgreSQL's log and base backups go, best on another disk; "" = nowhere
+
+
 class Redis(Section):
     url: RedisUrl = ""  # "" = embedded Valkey
 
@@ -189,6 +193,7 @@ class Settings(Section):
     server: Server = Server()
     database: Database = Database()
     keys: Keys = Keys()
+    backup: Backup = Backup()
     redis: Redis = Redis()
     search: Search = Search()
     auth: Auth = Auth()

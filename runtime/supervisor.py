@@ -22,6 +22,9 @@ import psycopg
 import structlog
 from prometheus_client import multiprocess
 
+from runtime.backup import physical
+from runtime.backup.create import fingerprint
+from runtime.backup.manifest import BackupBroken
 from runtime.children import end, spawn
 from runtime.embedded import EngineError, Postgres, Valkey
 from runtime.heartbeat import HANGING_S, HEARTBEAT_FILE, Heard
@@ -30,6 +33,7 @@ from runtime.masking import escape_controls, mask_text
 from runtime.secrets import SecretsError, ensure
 from runtime.settings import PREFIX, Settings, SettingsError, http_url
 from runtime.telemetry import METRICS_DIRECTORY
+from runtime.wal import WalReceiver
 
 #: Names the file that a role touches once it serves; see `announce_ready`.
 READY_FILE = "APP_READY_FILE"
@@ -239,27 +243,38 @@ def up(
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     supervisor = Supervisor(on_exit=lambda pid: _forget_metrics(pid, settings.data_dir / "metrics"))
-    postgres = None if settings.database.url else Postgres(settings.data_dir)
+    place = settings.backup.wal_dir
+    postgres = None if settings.database.url else Postgres(settings.data_dir, synchronous=bool(place))
+    receiver = WalReceiver(Path(place).resolve(), postgres) if place and postgres else None
+    if place and not receiver:
+        sys.stderr.write(f"tracker up: {PREFIX}BACKUP__WAL_DIR: a server of your own keeps its log itself\n")
+        return 1
     valkey = None if settings.redis.url else Valkey(settings.data_dir)
     engines = [engine for engine in (postgres, valkey) if engine is not None]
     with ExitStack() as stack:
         stack.enter_context(supervisor.signals())
         for engine in engines:
             stack.callback(engine.stop)  # releases its directory, after the supervisor has stopped it
+        if receiver is not None:
+            stack.callback(receiver.stop)
         stack.callback(supervisor.stop)
         try:
             settings = check_ports(_with_engines(settings, postgres, valkey))
             _make_directories(settings.data_dir)
             ensure(settings)
             supervisor.start(*engines)
+            if receiver is not None:
+                supervisor.start(receiver)  # before the first commit, which waits for it
             with supervisor.interruptible():
                 lines = list(prepare(settings) or ())
+                if postgres is not None and receiver is not None:
+                    physical.ensure(receiver.place, postgres, fingerprint(ensure(settings).key_encryption))
             supervisor.start(*(make_roles or roles)(settings))
             _say(*_addresses(settings), *lines, "ready")
             supervisor.watch()
         except Stopped:
             return 0
-        except (SupervisorError, EngineError, SecretsError, SettingsError, psycopg.Error) as error:
+        except (SupervisorError, EngineError, SecretsError, SettingsError, BackupBroken, psycopg.Error) as error:
             sys.stderr.write(f"tracker up: {_one_line(error)}\n")
             return 1
     return 0

@@ -13,7 +13,7 @@ import runtime
 from runtime.cli import app
 
 #: Verbs that save facts of the site, all in the name of the system, which no account can take on.
-AS_THE_SYSTEM = {"up", "migrate", "users create", "users erase"}
+AS_THE_SYSTEM = {"up", "migrate", "users create", "users erase", "backup recover"}
 #: Makes up people and acts in their names, which are nobody's accounts before.
 AS_MADE_UP_PEOPLE = {"demo"}
 #: Verbs that run a part, read, or work on what is derived or kept: no command, so nobody acts.
@@ -26,6 +26,7 @@ AS_NOBODY = {
     "projections what-if", "projections drop-schema", "projections carry-out", "projections check",
     "projections dead-letters list", "projections dead-letters show", "projections dead-letters replay",
     "projections dead-letters on-error", "projections dead-letters ignore-type",
+    "backup base", "backup verify-base",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",
     "events tail", "events show", "events stats", "events export", "events verify-export",
     "audit verify", "audit head", "audit heads", "audit verify-export", "audit redact", "audit redactions",

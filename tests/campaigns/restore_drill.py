@@ -11,16 +11,18 @@ import sys
 import tempfile
 import time
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import psycopg
 
-from runtime.backup import copying, manifest
+from domain.base import ERASED
+from runtime.backup import copying, erased, manifest
 from runtime.backup.tables import tables
 from runtime.embedded import Postgres
-from tests.site import Api, Site, eventually, running
+from tests.site import PASSWORD, Api, Site, eventually, running
 from tests.test_kills import Announcer, Trader, Uploader, check_store, first_torrent
 
 CLIENTS = 2
@@ -30,6 +32,13 @@ FENCED_S = 180
 #: Not compared: what is told again (blobs may be more), where followers stand, and who was signed in when.
 _LEFT_OUT = {"es.blob", "es.follower"}
 _COMPARED = ("es.", "journal.", "read.")
+#: What time changes on a site at rest: where followers stand and since when, and when sessions were used last.
+MOVING = {"es.follower", "credentials.session"}
+#: What the second erasure of a person adds to and takes from what was there at the moment.
+ERASURE_TOUCHES = (
+    "es.event", "es.event_type", "es.command", "es.command_context",
+    "credentials.password", "credentials.refresh_token", "credentials.known_device",
+)  # fmt: skip
 
 
 class Drill(NamedTuple):
@@ -115,6 +124,75 @@ def drill(folder: Path, seconds: float, *, twice: bool = True) -> list[Drill]:
         return [*done, recover(life, backups, moment, then, "--to-position", str(moment))]
 
 
+def drill_log(folder: Path, seconds: float, *, twice: bool = True) -> list[Drill]:
+    """A recovery from a base backup and its log to a moment before somebody was erased, after one to the end if it is
+    to be done twice. Raises AssertionError when something is missing, doubled or not the same."""
+    with running(folder, APP__BACKUP__WAL_DIR=str(folder / "second disk")) as site, closing(Life(site, folder)) as life:
+        leaver = site.register("leaver")
+        life.goes_on(seconds)
+        life.comes_to_rest()
+        then, moment = at_rest(site), datetime.now(UTC)
+        history = facts_of(site)
+        time.sleep(1.1)  # moments are told to the second
+        leaver.post("/users/me/erasure", {"password": PASSWORD}, expect=202)
+        eventually(lambda: erased.listed(folder / "second disk"), 30, "the erasure is carried out")
+        life.goes_on(seconds)
+        life.comes_to_rest()
+        done = []
+        if twice:
+            done.append(recover_log(life, at_rest(site)))
+            life.goes_on(seconds)
+            life.comes_to_rest()
+        done.append(recover_log(life, then, "--to-time", f"{moment:%Y-%m-%dT%H:%M:%S}"))
+        assert facts_of(site)[: len(history)] == history
+        eventually(
+            lambda: life.sysop.get(f"/users/{leaver.id}")["username"] == ERASED, 30, "who was erased is erased again"
+        )
+        return done
+
+
+def recover_log(life: Life, before: dict[str, str], *to: str) -> Drill:
+    """Loses the machine but for its secrets, the edge's journal and the second disk; recovers, starts, and compares."""
+    site = life.site
+    disaster(site)
+    began = time.monotonic()
+    done = site.tracker("backup", "recover", *to)
+    assert done.returncode == 0, done.stdout + done.stderr
+    restore_s = time.monotonic() - began
+    with Postgres(site.directory / "var") as postgres:
+        found, events = hashes_of(postgres.url()), count(postgres.url())
+    changed = {name for name in before if before[name] != found.get(name)}
+    if to:  # who was erased since is erased again: facts and rows of that are on top
+        changed -= set(ERASURE_TOUCHES)
+    assert not changed, f"not the same: {sorted(changed)}"
+    looked_s = time.monotonic() - began - restore_s
+    site.start()
+    recovered_s = time.monotonic() - began - looked_s
+    life.goes_on(1.0)
+    life.comes_to_rest(FENCED_S)
+    check_store(site)
+    assert site.tracker("journal", "verify").stdout.strip().endswith(" 0 flaws")
+    return Drill(events, len(before) - len(ERASURE_TOUCHES if to else ()), restore_s, recovered_s)
+
+
+def facts_of(site: Site) -> list[tuple[int, bytes]]:
+    """Every fact, to the byte, in order."""
+    with psycopg.connect(Postgres(site.directory / "var").url()) as connection:
+        return connection.execute("SELECT position, data FROM es.event ORDER BY position").fetchall()
+
+
+def at_rest(site: Site) -> dict[str, str]:
+    """The hash of each table once nothing changes any more, but for where followers stand and when."""
+    seen: list[dict[str, str]] = [{}]
+
+    def stands_still() -> bool:
+        seen.append({name: sha for name, sha in hashes(site).items() if name not in MOVING})
+        return seen[-1] == seen[-2]
+
+    eventually(stands_still, 60, "nothing changes")
+    return seen[-1]
+
+
 def recover(life: Life, backups: Path, wanted: int, before: dict[str, str], *to: str) -> Drill:
     """Loses the machine but for its secrets and the edge's journal, restores, starts, and compares."""
     site = life.site
@@ -196,8 +274,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        done = drill(Path(folder), parser.parse_args().seconds)
-    for name, one in zip(("to the last backup", "to a moment before it"), done, strict=True):
+        seconds = parser.parse_args().seconds
+        for name in ("backups", "log"):
+            (Path(folder) / name).mkdir()
+        done = [*drill(Path(folder) / "backups", seconds), *drill_log(Path(folder) / "log", seconds)]
+    names = "to the last backup", "to a moment before it", "to the end of the log", "to a moment in the log"
+    for name, one in zip(names, done, strict=True):
         sys.stdout.write(
             f"{name}: {one.events} events, {one.tables} tables with equal hashes, restored in {one.restore_s:.1f} s,"
             f" answering after {one.recovered_s:.1f} s; 0 differences\n"

@@ -35,6 +35,7 @@ from runtime.backup.restore import ERA, Restored, choose
 from runtime.backup.tables import Part, tables
 from runtime.backup.verify import verify
 from runtime.backup_cli import backup_commands
+from runtime.cli import erase_again
 from runtime.embedded import Postgres
 from runtime.journal import GENESIS, Head, heads, seal, segments
 from runtime.keyring import KeyDestroyed
@@ -546,7 +547,7 @@ class Cli:
         def open_platform(of: Settings) -> Platform:
             return Platform(of, domain.EVENTS, (*ALL, *POLICIES))
 
-        app = backup_commands(lambda: settings, lambda found: found, open_platform, ALL, open_sender)
+        app = backup_commands(lambda: settings, lambda found: found, open_platform, ALL, open_sender, erase_again)
         done = CliRunner().invoke(app, list(arguments))
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, done.output
