@@ -42,6 +42,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
 	$(BIN)/python -m tests.campaigns.kills
 	$(BIN)/python -m tests.campaigns.outage
+	$(BIN)/python -m tests.campaigns.rights_unknown
 	$(BIN)/python -m tests.campaigns.followers
 	$(BIN)/python -m tests.campaigns.rebuilds
 	$(BIN)/python -m tests.campaigns.tampering

@@ -20,6 +20,7 @@ from runtime.db import open_pool, refuse_forgetful
 from runtime.follow import Engine
 from runtime.keyring import Sealer, StoredKeyring
 from runtime.keys_database import refuse_elsewhere
+from runtime.knowledge import Knowledge, lag_s
 from runtime.projection import Follower
 from runtime.queue import Waker, open_broker
 from runtime.recorder import Metadata
@@ -34,6 +35,10 @@ PROJECTOR_ROLE = "tracker_projector"
 PROJECTOR_CONNECTIONS = 8
 #: Keys are cached, and most requests need none.
 KEYS_CONNECTIONS = 4
+
+
+#: The followers whose tables say what a caller may do.
+RIGHTS = ("users", "groups", "rights", "bans")
 
 
 class Platform:
@@ -74,6 +79,7 @@ class Platform:
         self.waker = Waker(self.broker, self.topics)
         self._open.callback(self.broker.close)
         self._open.callback(self.waker.close)
+        self.rights = self.knowledge(*RIGHTS)
         self.tokens = Tokens(
             self.secrets.jwt,
             previous=self.secrets.jwt_previous,
@@ -90,6 +96,16 @@ class Platform:
     @property
     def wake(self) -> Callable[[list[str]], None]:
         return self.waker.wake
+
+    def knowledge(self, *followers: str) -> Knowledge:
+        """How old is what these followers, as far as this platform has them, have made."""
+        type_id = self.history.types.type_id
+        read = {name: topics for name, topics in self.topics.items() if name in followers and topics}
+
+        def ask(connection: Connection[Any]) -> float:
+            return lag_s(connection, {name: [type_id(topic) for topic in topics] for name, topics in read.items()})
+
+        return Knowledge(ask)
 
     def engine(self, attempts: Attempts | None = None) -> Engine:
         """What runs followers; `attempts` are the notes of a worker."""

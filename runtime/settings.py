@@ -154,6 +154,7 @@ class Edge(Section):
     peer_ttl_s: Positive = 7200
     ship_interval_ms: Positive = 200
     acknowledge: Literal["journal", "store"] = "journal"
+    rights_unknown: Literal["sessions", "refuse", "serve"] = "sessions"  # who announces while rights are
     journal_keep_days: Positive = 30  # in the store; `tracker journal archive` moves older days into files
     processes: Annotated[int, Field(ge=1, le=64)] = 1  # of `tracker up` on one machine: id-1, id-2 … when above 1
     allow_private_addresses: bool = True

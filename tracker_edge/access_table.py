@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from domain.announce_rules import ANNOUNCE_RULES, DEFAULT_PEERS_PER_TORRENT, DEFAULT_REFUSED_PORTS
 from domain.client_rules import ClientRuleKind, ClientRules, Terms
+from runtime.knowledge import Knowledge
 from tracker_edge.access import Changes, Rules, TorrentRow, UserRow, changes
 
 log = structlog.get_logger()
@@ -81,12 +82,15 @@ def read_rules(connection: Connection[Any], position: int) -> Rules:
 class AccessFollower(threading.Thread):
     """Polls in a thread of its own and hands over what changed, in order, to `deliver` (called in this thread)."""
 
-    def __init__(self, url: str, role: str, site_secret: bytes, deliver: Callable[[Changes], None]) -> None:
+    def __init__(
+        self, url: str, role: str, site_secret: bytes, deliver: Callable[[Changes], None], known: Knowledge
+    ) -> None:
         super().__init__(name="access", daemon=True)
         self._url = url
         self._role = role
         self._secret = site_secret
         self._deliver = deliver
+        self._known = known
         self._ending = threading.Event()
         self._position = (-1, -1)
         self._rules_position = -1
@@ -110,6 +114,7 @@ class AccessFollower(threading.Thread):
         connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(self._role)))
         connection.execute("SET statement_timeout = '10s'")
         while not self._ending.wait(POLL_S):
+            self._known.refresh(connection)
             if self._delivered and newest(connection) == (*self._position, self._rules_position):
                 continue
             found = read_changes(connection, self._secret, self._position, self._rules_position)

@@ -26,6 +26,7 @@ from tracker_edge.protocol.types import (
     Query,
     Refused,
     Reply,
+    RightsUnknown,
     TorrentDeleted,
     TorrentPending,
     TorrentRejected,
@@ -72,6 +73,7 @@ class Tracker:
         self.unregistered = Unregistered()
         self.min_interval_s = min_interval_s
         self.latest: Latest | None = None  # kept while there are other edges
+        self.closed_to_newcomers = self.closed = False  # while nobody knows who may announce
         self._jitter_s = min(jitter_s, interval_s // 4) + 1
         self._early_s = min_interval_s - EARLY_SLACK_S
         self._numwant_max = numwant_max
@@ -149,7 +151,14 @@ class Tracker:
             raise LeechingForbidden("Downloading is not allowed for this account")
         if self.load.refuses:
             raise TrackerBusy("The tracker is busy")
+        if self.closed_to_newcomers and event != STOPPED and (self.closed or not self._goes_on(torrent, user, query)):
+            raise RightsUnknown("The tracker cannot check rights now, try again later")
         return torrent, user
+
+    def _goes_on(self, torrent: Torrent, user: User, query: Query) -> bool:
+        """Whether this peer is in the swarm already."""
+        swarm = torrent.swarm or self._swarm(torrent)
+        return self.swarms.has(swarm, user.key or self._user_key(user), query.peer_id)
 
     def _swarm(self, torrent: Torrent) -> Swarm:
         torrent.swarm = self.swarms.swarm(torrent.id)

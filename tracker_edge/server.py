@@ -352,6 +352,7 @@ class Edge:
             await asyncio.sleep(1)
             server, swarms = self.server, self.swarms
             server.tick()
+            self._heed_rights()
             now_s, thread_s = time.monotonic(), time.thread_time()
             self.tracker.load.measured((thread_s - worked_s) / (now_s - began_s), self.journal.waiting_s)
             began_s, worked_s = now_s, thread_s
@@ -366,6 +367,15 @@ class Edge:
                 peers=len(swarms),
                 swarms=swarms.torrents,
             )
+
+    def _heed_rights(self) -> None:
+        """While nobody can tell who may announce, take what the setting lets in; see docs/decisions/0072."""
+        unknown, then = not self._sources.rights_known(), self.settings.rights_unknown
+        closed_to_newcomers = unknown and then != "serve"
+        if closed_to_newcomers != self.tracker.closed_to_newcomers:
+            log.warning("rights_unknown" if unknown else "rights_known", edge_id=self.settings.id)
+        self.tracker.closed_to_newcomers = closed_to_newcomers
+        self.tracker.closed = closed_to_newcomers and then == "refuse"
 
     async def _sweep(self, slots: int) -> None:
         """Expires among the next so many slots, some at a time."""

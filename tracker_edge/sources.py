@@ -20,6 +20,9 @@ from tracker_edge.segments import Ship, into_store
 from tracker_edge.tail import Deliver, Tail
 from tracker_edge.unregistered import Noted
 
+#: Who writes the tables behind the access snapshot.
+FOLLOWER = "announce_access"
+
 Replay = Callable[[Announce], None]
 Completed = Callable[[bytes, int], None]
 
@@ -52,6 +55,7 @@ class Sources:
     head: Callable[[str], bytes] | None = None  # the hash that the next segment of an edge follows
     note_unregistered: Callable[[Sequence[Noted]], None] | None = None
     newest_us: Callable[[], int] = lambda: 0  # when the newest record of this edge in the store was received
+    rights_known: Callable[[], bool] = lambda: True  # whether what `follow` has delivered is of this half minute
 
 
 def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
@@ -61,6 +65,7 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
     secret = platform.secrets.site
     ends: dict[str, int] = {}
     newest_us = [0]
+    known = platform.knowledge(FOLLOWER)
 
     def read(replay: Replay, completed: Completed) -> tuple[int, bytes]:
         found = read_with(lambda connection: restore.stored(connection, edge_id), replay, completed)
@@ -100,7 +105,7 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
 
     return Sources(
         announce_secret=secret,
-        follow=lambda deliver: AccessFollower(url, APP_ROLE, secret, deliver),
+        follow=lambda deliver: AccessFollower(url, APP_ROLE, secret, deliver, known),
         restore=read,
         ship=into_store(lambda: platform.store(SYSTEM, "edge")),
         ends=ends,
@@ -108,6 +113,7 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
         restore_after=read_after,
         note_unregistered=note_unregistered,
         newest_us=lambda: newest_us[0],
+        rights_known=lambda: known.is_good,
         head=head,
     )
 

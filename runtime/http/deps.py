@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any, ClassVar, LiteralString
 from uuid import UUID, uuid5
 
 from fastapi import Depends, Header, Request
@@ -65,9 +65,16 @@ LOGIN = "site.login"
 READING = frozenset({"GET", "HEAD"})
 
 
+class RightsUnknown(ProjectionBehind):
+    """Nobody could tell for a while what callers may do: a follower has stopped. What needs a right has to wait."""
+
+    retry_after_s: ClassVar[int] = 30
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking. `permissions` are all that hold now, without what bans take, which is `banned_from`.
+    """Who is asking. `permissions` are all that hold now, without what bans take, which is `banned_from`; none where
+    that is not known, which is not the same as a refusal: then `can` raises `RightsUnknown`.
 
     `enabled` is false for accounts that are still being validated. `session_id` is the key's id for an API key, whose
     `scopes` are null for a session.
@@ -82,9 +89,17 @@ class Caller:
     enabled: bool
     banned_from: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
+    rights_known: bool = True
 
     def can(self, permission: str) -> bool:
+        """Raises `RightsUnknown`."""
+        self.must_be_known()
         return permission in self.permissions
+
+    def must_be_known(self) -> None:
+        """Raises `RightsUnknown`."""
+        if not self.rights_known:
+            raise RightsUnknown("what you may do cannot be checked at the moment, try again later")
 
 
 _bearer = HTTPBearer(auto_error=False, description="an access token, or an API key")
@@ -149,6 +164,7 @@ def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) 
         return _key_holder(request, platform, bearer.credentials, now)
     access = platform.tokens.verify(bearer.credentials, now)
     with platform.pool.connection() as connection:
+        platform.rights.refresh(connection)
         row = connection.execute(
             f"SELECT {_ACCOUNT}, c.last_used_at FROM credentials.session c {_OF_USER} WHERE c.session_id = %(session)s"
             " AND c.user_id = %(user)s AND c.revoked_at IS NULL AND c.expires_at > %(now)s",
@@ -160,11 +176,12 @@ def caller(request: Request, platform: PlatformDep, now: Clock, bearer: Bearer) 
         *account, last_used_at = row
         if last_used_at is None or last_used_at <= now - USE_NOTED_EVERY:
             note_session_use(connection, access.session_id, now)
-    return _caller(access.user_id, access.session_id, account)
+    return _caller(platform, access.user_id, access.session_id, account)
 
 
 def _key_holder(request: Request, platform: Platform, key: str, now: datetime) -> Caller:
     with platform.pool.connection() as connection:
+        platform.rights.refresh(connection)
         row = connection.execute(
             f"SELECT {_ACCOUNT}, c.key_id, c.user_id, c.scopes, c.last_used_at FROM credentials.api_key c {_OF_USER}"
             " WHERE c.key_sha = %(sha)s AND (c.expires_at IS NULL OR c.expires_at > %(now)s)",
@@ -177,7 +194,7 @@ def _key_holder(request: Request, platform: Platform, key: str, now: datetime) -
         # Not in the transaction of the query that follows: that one is read-only.
         if last_used_at is None or last_used_at <= now - api_keys.USE_NOTED_EVERY:
             api_keys.note_use(connection, key_id, now)
-    found = _caller(user_id, key_id, account, frozenset(scopes))
+    found = _caller(platform, user_id, key_id, account, frozenset(scopes))
     if not _reaches(scopes, request):
         raise InsufficientScope("this API key does not reach so far")
     return found
@@ -200,7 +217,9 @@ def _reaches(scopes: Sequence[str], request: Request) -> bool:
     return "write" in scopes or reading or not set(scopes).isdisjoint(sections)
 
 
-def _caller(user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: frozenset[str] | None = None) -> Caller:
+def _caller(
+    platform: Platform, user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: frozenset[str] | None = None
+) -> Caller:
     username, group, level, granted, state, taken = account
     if username is None or group is None:  # signed in within milliseconds of registering
         raise ProjectionBehind("this account is being prepared, try again")
@@ -209,10 +228,12 @@ def _caller(user_id: UUID, session_id: UUID, account: Sequence[Any], scopes: fro
     if LOGIN in taken:
         raise AccountBanned("this account is banned")
     banned_from = frozenset(taken)
-    permissions = frozenset(granted) - banned_from
-    if LOGIN not in permissions:
+    known = platform.rights.is_good
+    permissions = frozenset(granted) - banned_from if known else frozenset[str]()
+    if known and LOGIN not in permissions:
         raise NotPermitted("your group may not come in")
-    return Caller(user_id, username, group, level, permissions, session_id, state == "enabled", banned_from, scopes)
+    enabled = state == "enabled"
+    return Caller(user_id, username, group, level, permissions, session_id, enabled, banned_from, scopes, known)
 
 
 Member = Annotated[Caller, Depends(caller)]
@@ -221,6 +242,7 @@ CallerDep = Member
 
 async def confirmed(caller: Member) -> Caller:
     """The caller, whose account waits for no confirmation; else 403 `not_permitted`."""
+    caller.must_be_known()
     if not caller.enabled:
         raise NotPermitted("confirm your address first")
     return caller

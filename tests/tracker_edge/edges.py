@@ -103,19 +103,23 @@ class MemoryStore:
         return [announce for segment in self.segments for announce in decode(segment.payload)]
 
 
-def sources(table: Table, store: MemoryStore) -> Sources:
-    return Sources(SECRET, table.follow, store.restore, store.ship)
+def sources(table: Table, store: MemoryStore, known: Callable[[], bool] = lambda: True) -> Sources:
+    return Sources(SECRET, table.follow, store.restore, store.ship, rights_known=known)
 
 
 @asynccontextmanager
 async def running(
-    directory: Path, table: Table | None = None, store: MemoryStore | None = None, **settings: Any
+    directory: Path,
+    table: Table | None = None,
+    store: MemoryStore | None = None,
+    known: Callable[[], bool] = lambda: True,
+    **settings: Any,
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of 127.0.0.1."""
     wanted = EdgeSettings.model_construct(
         **{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, "interval_jitter_s": 0, **settings}
     )
-    edge = Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore()), rng=Random(1))
+    edge = Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore(), known), rng=Random(1))
     await edge.start()
     try:
         yield edge

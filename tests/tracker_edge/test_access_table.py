@@ -13,6 +13,7 @@ from domain.client_rules import ClientRule, ClientRuleKind, Terms
 from domain.groups import Group, group_id
 from domain.users import User
 from projections.announce_access import announce_access
+from runtime.knowledge import Knowledge
 from runtime.rebuild import rebuild
 from tests.given import NOON, Given, event, projected
 from tests.torrents.uploads import upload
@@ -128,7 +129,7 @@ def test_a_rebuild_gives_the_same_rules(site: Given, owner: Owner) -> None:
 
 def test_the_follower_hands_each_set_of_rules_over_once(site: Given, owner: Owner, database: str) -> None:
     taken: list[Changes] = []
-    follower = AccessFollower(database, "tracker_app", b"s", taken.append)
+    follower = AccessFollower(database, "tracker_app", b"s", taken.append, Knowledge(lambda _: 0.0))
     follower.start()
     try:
         within(2.0, lambda: len(taken) == 1)

@@ -29,6 +29,7 @@ from runtime.journal import (
     segments,
     verify,
 )
+from runtime.knowledge import Knowledge
 from runtime.platform import Platform
 from tests.tracker_edge.edges import get, peer, target
 from tracker_edge.access import Changes
@@ -211,7 +212,7 @@ def test_changes_are_read_once_and_a_rebuild_is_noticed(owner: Owner) -> None:
 def test_a_change_arrives_within_a_second_and_after_a_lost_connection(owner: Owner, database: str) -> None:
     member(owner, 1, 5)
     taken: list[Changes] = []
-    follower = AccessFollower(database, "tracker_app", b"s", taken.append)
+    follower = AccessFollower(database, "tracker_app", b"s", taken.append, Knowledge(lambda _: 0.0))
     follower.start()
     try:
         within(1.0, lambda: len(taken) == 1)

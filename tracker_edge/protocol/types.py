@@ -191,6 +191,13 @@ class LeechingForbidden(Refused, NotAllowed):
     """The account may seed but not download."""
 
 
+class RightsUnknown(Refused, Conflict):
+    """Who may announce has not been known for a while: those who are there go on, nobody else is let in."""
+
+    interval = TRANSIENT_INTERVAL_S
+    retry_in = TRANSIENT_INTERVAL_S // 60
+
+
 class TrackerBusy(Refused, Conflict):
     """The disk does not keep up: what cannot be made durable is not taken."""
 

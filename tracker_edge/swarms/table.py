@@ -92,6 +92,10 @@ class Swarms:
         """The 4 bytes that stand for the user of this id here."""
         return self._users.get(user_id) or self._welcome(user_id)
 
+    def has(self, swarm: Swarm, user: bytes, peer_id: bytes) -> bool:
+        """Whether the peer is there; `user` is what the method of this name gives."""
+        return swarm.key + user + peer_id in self._index
+
     def counts(self, torrent_id: bytes) -> Counts:
         found = self._swarms.get(torrent_id)
         return found.counts if found else _NOTHING
