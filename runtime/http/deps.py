@@ -203,11 +203,12 @@ def _key_holder(request: Request, platform: Platform, key: str, now: datetime) -
 def account_of(platform: Platform, user_id: UUID, now: datetime, scopes: frozenset[str]) -> Caller:
     """The user, who has proved itself by a key that reaches as far as `scopes`; raises as `caller` does."""
     with platform.pool.connection() as connection:
+        platform.rights.refresh(connection)
         row = connection.execute(
             f"SELECT {_ACCOUNT} FROM (SELECT %(user)s::uuid AS user_id) c {_OF_USER}", {"user": user_id, "now": now}
         ).fetchone()
     assert row is not None
-    return _caller(user_id, user_id, row, scopes)
+    return _caller(platform, user_id, user_id, row, scopes)
 
 
 def _reaches(scopes: Sequence[str], request: Request) -> bool:
