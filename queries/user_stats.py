@@ -12,9 +12,9 @@ from psycopg.rows import class_row, dict_row
 from pydantic import BaseModel, Field
 
 from domain.permissions import Permission
-from domain.privacy import Answer, PrivacyKey
+from domain.privacy import Answer, PrivacyKey, visibility
 from domain.statistics import Count, Streak
-from queries.privacy import Guarded, Private, privacy_of, viewer_of, withheld
+from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Clock, Member, NotPermitted, ReadDb
@@ -24,6 +24,12 @@ from runtime.store import NoSuchThing
 
 _COUNTS: LiteralString = ", ".join(
     f"coalesce(n.{count}, 0) AS {count}" for count in Count if count is not Count.ACCOUNTS
+)
+
+#: When the user of `account a` signed in or announced last, null for never.
+LAST_SEEN: LiteralString = (
+    "greatest((SELECT n.signed_in_at FROM user_statistics n WHERE n.user_id = a.user_id),"
+    " (SELECT max(p.last_announced_at) FROM peer p WHERE p.user_id = a.user_id))"
 )
 
 router = APIRouter(prefix="/api/v1/users", tags=["user stats"], route_class=StrictRoute)
@@ -77,6 +83,10 @@ class UserStats(Guarded):
     sign_in_days_longest: Annotated[int | None, Private(PrivacyKey.LAST_SEEN)]
 
 
+#: What the announces behind the numbers give away.
+TRANSFERS_TELL = (PrivacyKey.UPLOADED, PrivacyKey.DOWNLOADED, PrivacyKey.SEEDING)
+
+
 class TransferShown(BaseModel):
     """One announce and what it changed: counters announced, minus the baseline, times the factors.
 
@@ -123,7 +133,8 @@ def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Pa
     """The announces behind the numbers, newest first: their sums are the numbers. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
-    if Answer.HIDDEN in withheld(UserStats, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id]).values():
+    viewer, settings = viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id]
+    if Answer.HIDDEN in (visibility(settings, key, viewer) for key in TRANSFERS_TELL):
         raise NotPermitted("the user hides this")
     if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
         raise NoSuchThing("no such user")
@@ -146,8 +157,7 @@ def user_stats(db: Connection[Any], user_id: UUID, now: datetime) -> UserStats |
             f" {_COUNTS}, n.sign_in_day, coalesce(n.sign_in_days, 0) AS sign_in_days,"
             " coalesce(n.sign_in_days_longest, 0) AS sign_in_days_longest,"
             " coalesce(b.balance, 0) AS bonus_points, a.registered_at AS joined_at,"
-            " greatest(n.signed_in_at, (SELECT max(p.last_announced_at) FROM peer p WHERE p.user_id = a.user_id))"
-            "  AS last_seen_at,"
+            f" {LAST_SEEN} AS last_seen_at,"
             " (SELECT nullif(r.required_ratio_percent, 0) FROM announce_rules r) AS required_percent"
             " FROM account a LEFT JOIN user_stats s USING (user_id) LEFT JOIN ledger_balance b USING (user_id)"
             " LEFT JOIN user_statistics n USING (user_id) WHERE a.user_id = %s",

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.announce_keys import announce_key
 from domain.permissions import Permission
@@ -18,12 +18,15 @@ from domain.usernames import username_key
 from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from queries.profiles import ProfileShown, profile
 from queries.relations import count_followers
+from queries.torrents import Cursor, Limit
+from queries.user_stats import LAST_SEEN
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
     Caller,
     Confirmed,
     Member,
+    NotPermitted,
     ReadDb,
     Requires,
     SecretsDep,
@@ -44,6 +47,14 @@ CASE WHEN user_id = %(caller)s THEN email END AS email,
 CASE WHEN %(private)s THEN email_verified END AS email_verified,
 CASE WHEN %(private)s THEN two_factor END AS two_factor,
 CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended
+"""
+_WANTED: LiteralString = f"""
+(%(group)s::text IS NULL OR group_slug = %(group)s) AND (%(state)s::text IS NULL OR state = %(state)s)
+AND (%(part)s::text IS NULL OR lower(username) LIKE %(part)s)
+AND (%(registered_from)s::timestamptz IS NULL OR registered_at >= %(registered_from)s)
+AND (%(registered_to)s::timestamptz IS NULL OR registered_at < %(registered_to)s)
+AND (%(seen_from)s::timestamptz IS NULL OR {LAST_SEEN} >= %(seen_from)s)
+AND (%(seen_to)s::timestamptz IS NULL OR coalesce({LAST_SEEN} < %(seen_to)s, true))
 """
 _FOUND: LiteralString = """
 FROM account WHERE state = 'enabled'
@@ -97,6 +108,22 @@ class UserDetail(ListedUser, Guarded):
     privacy_level: Level
     profile: ProfileShown
     followers: Annotated[int | None, Private(PrivacyKey.NOTIFICATIONS)]
+
+
+class UserFilter(BaseModel):
+    """What staff look for; null leaves nothing out. Names that are not here are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group: str | None = Field(None, max_length=64)
+    state: State | None = None
+    name: str | None = Field(None, min_length=1, max_length=64, description="a part of it")
+    registered_from: Timestamp | None = None
+    registered_to: Timestamp | None = Field(None, description="before that moment")
+    seen_from: Timestamp | None = Field(None, description="signed in or announced then or later")
+    seen_to: Timestamp | None = Field(None, description="neither signed in nor announced since")
+    limit: Limit = None
+    cursor: Cursor = None
 
 
 class FoundUser(BaseModel):
@@ -153,36 +180,22 @@ def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     ).seen_by(viewer_of(caller, user_id), settings)
 
 
-@router.get("/users", dependencies=[fresh("users")])
-def list_users(
-    caller: Staff,
-    db: ReadDb,
-    page: PageDep,
-    group: Annotated[str | None, Query(max_length=64)] = None,
-    state: State | None = None,
-    name: Annotated[str | None, Query(min_length=1, max_length=64, description="a part of it")] = None,
-    registered_from: Timestamp | None = None,
-    registered_to: Annotated[Timestamp | None, Query(description="before that moment")] = None,
-) -> Page[ListedUser]:
+@router.get("/users", dependencies=[fresh("users", "user_statistics", "peers")])
+def list_users(wanted: Annotated[UserFilter, Query()], caller: Staff, db: ReadDb, page: PageDep) -> Page[ListedUser]:
     """Every account that fits, newest first; for staff. By address or e-mail they are found by commands that say why:
     `/users/searches/by-address` and `/users/searches/by-email`."""
+    if (wanted.seen_from or wanted.seen_to) and not caller.can(Permission.USERS_SEE_LAST_SEEN):
+        raise NotPermitted("your group may not see when users were there")
     after = page.after("users")
     with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         rows = cursor.execute(
-            f"SELECT {_DETAIL} FROM account WHERE (%(group)s::text IS NULL OR group_slug = %(group)s)"
-            " AND (%(state)s::text IS NULL OR state = %(state)s)"
-            " AND (%(part)s::text IS NULL OR lower(username) LIKE %(part)s)"
-            " AND (%(from)s::timestamptz IS NULL OR registered_at >= %(from)s)"
-            " AND (%(to)s::timestamptz IS NULL OR registered_at < %(to)s)"
+            f"SELECT {_DETAIL} FROM account a WHERE {_WANTED}"
             " AND (%(after)s::uuid IS NULL OR user_id < %(after)s) ORDER BY user_id DESC LIMIT %(limit)s",
             {
+                **wanted.model_dump(),
                 "caller": caller.user_id,
                 "private": caller.can(Permission.USERS_SEE_PRIVATE),
-                "part": None if name is None else f"%{_like(username_key(name))}%",
-                "from": registered_from,
-                "to": registered_to,
-                "group": group,
-                "state": state,
+                "part": None if wanted.name is None else f"%{_like(username_key(wanted.name))}%",
                 "after": after[0] if after else None,
                 "limit": page.fetch,
             },

@@ -19,10 +19,13 @@ from domain.users import User
 from projections.announce_access import announce_access
 from projections.bonus import bonus
 from projections.groups import groups
+from projections.peers import peers
+from projections.user_statistics import user_statistics
 from projections.users import users
 from runtime.platform import Platform
 from tests.given import projected, rows_of
 from tests.members import PASSWORD, Member, Members
+from tests.peers.edges import ShippingEdge, announce
 
 pytestmark = pytest.mark.engine
 
@@ -128,6 +131,27 @@ def test_staff_find_users_by_parts_of_names_and_by_when_they_came(api: TestClien
     assert found(registered_from=came["annabel"], registered_to=came["bob"]) == ["annabel", "joanna"]
     assert found(name="ann", registered_to=came["joanna"]) == ["ann_lee", "annabel"]
     assert refusal(get(api, "/users", mod, registered_from="yesterday")) == (422, "invalid")
+
+
+def test_staff_find_users_by_when_they_were_there(api: TestClient, members: Members) -> None:
+    mod, forum = members.join("moda", "moderator"), members.join("forum", "forum_moderator")
+    ada, bob, cid = (members.join(name) for name in ("ada", "bob", "cid"))
+    ShippingEdge(members.platform).ship([announce(0, user=ada.id), announce(3600, user=bob.id)])
+    projected(members.platform, peers, user_statistics)
+
+    def found(who: Member, **wanted: str) -> Any:
+        answer = get(api, "/users", who, group="member", **wanted)
+        return answer.json()["code"] if answer.is_error else {one["username"] for one in answer.json()["items"]}
+
+    noon, later = "2031-01-01T12:00:00Z", "2031-01-01T13:00:00Z"
+    assert found(mod, seen_from=noon) == {"ada", "bob"}
+    assert found(mod, seen_from=later) == {"bob"}
+    assert found(mod, seen_to=later) == {"ada", "cid"}
+    assert found(mod, seen_from=noon, seen_to=later) == {"ada"}
+    assert found(forum) == {"ada", "bob", "cid"}
+    assert found(forum, seen_to=later) == found(forum, seen_from=noon) == "not_permitted"
+    assert cid.username in found(mod, seen_to="2031-01-01T00:00:00Z")
+
     assert refusal(get(api, "/users", mod, cursor="forged")) == (422, "bad_cursor")
 
 
