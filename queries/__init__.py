@@ -31,6 +31,7 @@ from queries.peers import router as peers
 from queries.privacy import router as privacy
 from queries.profiles import router as profiles
 from queries.projections import router as projections
+from queries.ranks import router as ranks
 from queries.relations import router as relations
 from queries.requests import router as requests
 from queries.rights import router as rights
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     ladder,
     user_stats,
     explanations,
+    ranks,
     user_history,
     groups,
     torrents,

@@ -208,6 +208,7 @@ ROWS: dict[str, Row] = {
     # user stats, history
     "get_user_stats": Row(SIGNED_IN, MEMBERS, own="200"),
     "list_transfers": Row(SIGNED_IN, SENIOR, own="200"),
+    "get_user_ranks": Row(SIGNED_IN, MEMBERS, own="200"),
     "explain_number": Row(SIGNED_IN, SENIOR, own="200", path={"number": "uploaded"}),
     "get_user_history": Row(SIGNED_IN, SENIOR, own="200"),
     "get_torrent_history": Row(SIGNED_IN, PEERS),
