@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from commands.achievements import router as achievements
 from commands.announce_rules import router as announce_rules
 from commands.api_keys import router as api_keys
 from commands.auth import router as auth
@@ -68,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     site_promotions,
     bonus,
     requests,
+    achievements,
     moderation,
     client_rules,
     announce_rules,

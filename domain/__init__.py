@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from domain.achievement_rules import AchievementCatalogue
+from domain.achievements import Achievements, TorrentFills
 from domain.announce_rules import AnnounceRules
 from domain.api_keys import ApiKey
 from domain.bans import Ban
@@ -42,6 +44,8 @@ from domain.users import User
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     Account,
+    AchievementCatalogue,
+    Achievements,
     AnnounceRules,
     ApiKey,
     Ban,
@@ -75,6 +79,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     SitePromotion,
     StaffNotes,
     Torrent,
+    TorrentFills,
     User,
 )
 

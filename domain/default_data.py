@@ -1,13 +1,15 @@
-"""What a new site starts with: 13 groups, 28 categories, 7 forums, 5 chat rooms and 4 bonus rules.
+"""What a new site starts with: 13 groups, 28 categories, 7 forums, 5 chat rooms, 4 bonus rules and 53 achievements.
 
 The names are those of the mission's schema document; levels and rights follow Gazelle's and UNIT3D's classes, the
-bonus rules' values Gazelle's hourly formula and UNIT3D's defaults.
+bonus rules' values Gazelle's hourly formula and UNIT3D's defaults, the achievements' thresholds UNIT3D's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from domain.achievement_rules import AchievementCatalogue, Comparator, Condition, Measure, Terms
+from domain.achievement_rules import Criteria as Achieved
 from domain.base import Aggregate
 from domain.bonus_rules import BonusRule
 from domain.categories import Category
@@ -160,6 +162,16 @@ BONUS_RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("freeleech_seeding", "Half while the torrent is freeleech", "multiply", ("0.5 if freeleech = 1",)),
 )
 
+_HUNDREDS = tuple(range(100, 1000, 100))
+#: What is counted, what one such deed and several are called, and how many are an achievement.
+ACHIEVEMENTS: tuple[tuple[Measure, str, str, tuple[int, ...]], ...] = (
+    (Measure.COMMENTS, "comment", "comments", (1, 10, 50, *_HUNDREDS)),
+    (Measure.POSTS, "post", "posts", (1, 25, 50, *_HUNDREDS)),
+    (Measure.UPLOADS, "upload", "uploads", (1, 25, 50, *_HUNDREDS)),
+    (Measure.SUBTITLES, "subtitle", "subtitles", (1, 25, 50, *_HUNDREDS, 1000)),
+    (Measure.REQUESTS_FILLED, "request filled", "requests filled", (25, 50, 75, 100)),
+)
+
 
 def default_data() -> Iterator[Aggregate]:
     """New aggregates for every row above, in an order in which parents come first."""
@@ -174,6 +186,7 @@ def default_data() -> Iterator[Aggregate]:
         yield ChatRoom.open(slug, name, rank, level)
     for rank, (slug, description, operation, terms) in enumerate(BONUS_RULES):
         yield BonusRule.define(slug, description, rank, operation, list(terms))
+    yield _achievements()
 
 
 def _groups() -> Iterator[Group]:
@@ -183,3 +196,14 @@ def _groups() -> Iterator[Group]:
     for slug, before, criteria in LADDER:
         groups[slug].set_criteria(groups[before], criteria)
     yield from groups.values()
+
+
+def _achievements() -> AchievementCatalogue:
+    catalogue = AchievementCatalogue.open()
+    for measure, one, several, thresholds in ACHIEVEMENTS:
+        for threshold in thresholds:
+            name = f"{threshold} {one if threshold == 1 else several}"
+            criteria = Achieved(conditions=(Condition(measure, Comparator.AT_LEAST, threshold),))
+            slug = f"{measure.replace('_', '-')}-{threshold}"
+            catalogue.define(slug, Terms(name, "", False, criteria))
+    return catalogue

@@ -174,6 +174,7 @@ class Torrent(Aggregate):
         uploader_id: UUID,
         name: str,
         category: str,
+        anonymous: bool,
         info_hash_v1: str | None,
         info_hash_v2: str | None,
         size: int,
@@ -182,6 +183,7 @@ class Torrent(Aggregate):
         self.uploader_id = uploader_id
         self.name = name
         self.category = category
+        self.anonymous = anonymous
         self.info_hash_v1 = info_hash_v1
         self.info_hash_v2 = info_hash_v2
         self.size = size

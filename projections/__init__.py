@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from projections.achievements import achievements
 from projections.announce_access import announce_access
 from projections.api_keys import api_keys
 from projections.audit import audit
@@ -56,6 +57,7 @@ ALL: tuple[Projection, ...] = (
     search,
     peers,
     user_statistics,
+    achievements,
     site_promotions,
     freeleech_tokens,
     bonus,

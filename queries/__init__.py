@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from queries.achievements import router as achievements
 from queries.announce_rules import router as announce_rules
 from queries.api_keys import router as api_keys
 from queries.audit import router as audit
@@ -72,6 +73,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     user_stats,
     explanations,
     ranks,
+    achievements,
     user_history,
     groups,
     torrents,

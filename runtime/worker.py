@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
+from commands.achievements import settle_achievements
 from commands.bans import expire_ban
 from commands.emails import settle_email_change
 from commands.erasures import go_on_erasing
@@ -25,10 +26,12 @@ from commands.policies import POLICIES
 from commands.rights import expire_rights
 from commands.security_notices import tell_of_failures
 from commands.users import hold_to_ratio
+from domain.achievement_rules import CATALOGUE, AchievementCatalogue
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
+from queries.achievements import achievers
 from queries.bans import due_bans
 from queries.emails import settling_changes
 from queries.erasures import due_erasures, last_completed
@@ -94,6 +97,8 @@ EXPORTED_AT_ONCE = 5
 MOVE_ON_LADDER_S = 600.0
 #: Namespace of the promotions and demotions: one per user and version of the account, however many workers look.
 LADDER = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b71")
+#: How soon other criteria of achievements hold for what was done before.
+SETTLE_CRITERIA_S = 30.0
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
@@ -134,6 +139,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _carrying_out,
         _warning,
         _sealing,
+        _judging,
     )
     with ExitStack() as running:
         for job in jobs:
@@ -183,6 +189,31 @@ def expire_all_rights(platform: Platform, now: datetime) -> None:
 
 def _expiring_rights(platform: Platform) -> AbstractContextManager[None]:
     return every(EXPIRE_RIGHTS_S, "expire_rights", partial(expire_all_rights, platform))
+
+
+def settle_changed_criteria(platform: Platform, settled: dict[str, int], now: datetime | None = None) -> None:
+    """Judge everybody by the achievements' criteria of now, once for each change of them; `settled` remembers which.
+
+    Also once after each start: nobody knows what was changed while no worker ran.
+    """
+    catalogue = platform.store(SYSTEM).find(AchievementCatalogue, CATALOGUE)
+    if catalogue is None or settled.get("version") == catalogue.version:
+        return
+    after: UUID | None = None
+    while True:
+        with platform.pool.connection() as connection:
+            users = achievers(connection, SETTLED_AT_ONCE, after)
+        for user_id in users:
+            with suppress(VersionConflict):  # a deed that is counted meanwhile settles too
+                settle_achievements(platform.store(SYSTEM, "policy"), user_id)
+        if len(users) < SETTLED_AT_ONCE:
+            break
+        after = users[-1]
+    settled["version"] = catalogue.version
+
+
+def _judging(platform: Platform) -> AbstractContextManager[None]:
+    return every(SETTLE_CRITERIA_S, "settle_criteria", partial(settle_changed_criteria, platform, {}))
 
 
 def watch_ratios(platform: Platform, now: datetime) -> None:

@@ -11,6 +11,9 @@ from uuid import UUID, uuid4
 
 from psycopg import Cursor
 
+from domain import achievement_rules
+from domain.achievement_rules import CATALOGUE, AchievementCatalogue, Measure
+from domain.achievements import Achievements, TorrentFills
 from domain.announce_rules import AnnounceRules, RatioRule
 from domain.announces import Announce, Event, encode
 from domain.api_keys import ApiKey, Scope
@@ -73,6 +76,8 @@ def write_history(platform: Platform) -> None:
         _invites(platform, user)
         _erasure(platform, user, f"forgotten-{n}")
         _export(platform, user)
+        _achievements(platform, user)
+    _catalogue(platform)
     _groups(platform)
     _banned_names(platform)
     _tracker_rules(platform)
@@ -337,6 +342,29 @@ def _export(platform: Platform, user: User) -> None:
     _save(platform, export, actor=user.id)
     export.built(4711, now=NOW)
     _save(platform, export)
+
+
+def _catalogue(platform: Platform) -> None:
+    """Two achievements of the staff's own, changed and withdrawn."""
+    catalogue = platform.store(SYSTEM).get(AchievementCatalogue, CATALOGUE)
+    for slug in ("founder", "helper"):
+        rule_id = catalogue.define(slug, achievement_rules.Terms("A Badge", "", True, achievement_rules.Criteria()))
+        catalogue.change(
+            rule_id, achievement_rules.Terms("A Badge", "given by hand", True, achievement_rules.Criteria())
+        )
+        catalogue.withdraw(rule_id)
+    _save(platform, catalogue, AchievementCatalogue.open(uuid4()))
+
+
+def _achievements(platform: Platform, user: User) -> None:
+    """A deed is counted and undone, and with it what it achieved; a badge stays."""
+    catalogue = platform.store(SYSTEM).get(AchievementCatalogue, CATALOGUE)
+    achievements, fills, deed = Achievements.open(user.id), TorrentFills.open(uuid4()), uuid4()
+    achievements.count(Measure.UPLOADS, deed, "an upload was listed", catalogue)
+    achievements.uncount(Measure.UPLOADS, deed, "the torrent was deleted", catalogue)
+    achievements.award(next(iter(catalogue.rules)), "well done", catalogue)
+    fills.note(uuid4(), user.id)
+    _save(platform, achievements, fills)
 
 
 def _groups(platform: Platform) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from commands.policies.award_achievements import award_achievements
 from commands.policies.enforce_decisions import enforce_decisions
 from runtime.projection import Policy
 
-POLICIES: tuple[Policy, ...] = (enforce_decisions,)
+POLICIES: tuple[Policy, ...] = (enforce_decisions, award_achievements)

@@ -10,7 +10,7 @@ from uuid import UUID
 from commands.default_data import seed
 from domain.api_keys import ApiKey, Scope
 from domain.bans import Ban, BanKind, ban_claim_id
-from domain.base import SYSTEM, Aggregate
+from domain.base import SYSTEM, Aggregate, natural_id
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.claims import Claim, claim_id
 from domain.client_rules import ClientRule, ClientRuleKind, Terms
@@ -88,7 +88,13 @@ class Cast:
         self._save(rule, promotion)
         with self.platform.pool.connection() as connection:  # the file of every upload of `tests.torrents.uploads`
             connection.execute("INSERT INTO es.blob (sha256, data) VALUES (%s, %s)", (bytes(32), b"d4:infodee"))
-        return {"rule_id": rule.id, "promotion_id": promotion.id, "permission": str(Permission.INVITE)}
+        achievement_id = natural_id("achievement_rule", "uploads-1")
+        return {
+            "achievement_id": achievement_id,
+            "rule_id": rule.id,
+            "promotion_id": promotion.id,
+            "permission": str(Permission.INVITE),
+        }
 
     def _join(self, name: str, group: str) -> Person:
         """Somebody with a session and one of everything."""

@@ -13,7 +13,7 @@ from httpx import Response
 
 from commands import ROUTERS as COMMANDS
 from commands.default_data import seed
-from domain.base import SYSTEM
+from domain.base import SYSTEM, natural_id
 from domain.sessions import Session
 from domain.users import User
 from queries import ROUTERS as QUERIES
@@ -60,6 +60,8 @@ class Site:
         self.catch_up()
         self.things: dict[str, Any] = {
             "position": 1,
+            "slug": "member",
+            "achievement_id": natural_id("achievement_rule", "uploads-1"),
             "user_id": self.member.id,
             "session_id": self.member.session_id,
             **self._made(),

@@ -29,6 +29,17 @@ MAPPER = EventMapper(EVENTS, ReadableKeyring())
 #: Event types younger than the newest corpus: the next release's corpus has them.
 SINCE = frozenset(
     {
+        "achievement.awarded",
+        "achievement.counted",
+        "achievement.opened",
+        "achievement.revoked",
+        "achievement.uncounted",
+        "achievement_catalogue.opened",
+        "achievement_catalogue.rule_changed",
+        "achievement_catalogue.rule_defined",
+        "achievement_catalogue.rule_withdrawn",
+        "torrent_fills.noted",
+        "torrent_fills.opened",
         "banned_names.allowed",
         "banned_names.banned",
         "banned_names.opened",
