@@ -98,7 +98,7 @@ def criteria_from(match: str, conditions: Iterable[Mapping[str, str | int]]) -> 
     return Criteria(
         Match(match),
         tuple(
-            Condition(Measure(one["measure"]), Comparator(one["comparator"]), int(one["threshold"]))
+            Condition(Measure(str(one["measure"])), Comparator(str(one["comparator"])), int(one["threshold"]))
             for one in conditions
         ),
     )
