@@ -13,6 +13,7 @@ from domain.achievement_rules import (
     CONDITIONS_MAX,
     DESCRIPTION_MAX,
     NAME_MAX,
+    THRESHOLD_MAX,
     AchievementCatalogue,
     Comparator,
     Condition,
@@ -23,7 +24,6 @@ from domain.achievement_rules import (
     Terms,
 )
 from domain.achievements import Achievements, NotAchieved, achievements_id
-from domain.base import MAX_COUNT
 from domain.permissions import Permission
 from domain.users import User
 from runtime.http.body import CommandRoute
@@ -42,7 +42,7 @@ class ConditionGiven(Command):
 
     measure: Measure
     comparator: Comparator = Comparator.AT_LEAST
-    threshold: int = Field(ge=0, le=MAX_COUNT)
+    threshold: int = Field(ge=0, le=THRESHOLD_MAX)
 
 
 class ChangeAchievement(Command):

@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.base import MAX_COUNT, Aggregate, Created, event, natural_id
+from domain.base import Aggregate, Created, event, natural_id
 from domain.errors import Conflict, Malformed, NotFound
 
 NAME_MAX = 100
 DESCRIPTION_MAX = 1000
 CONDITIONS_MAX = 10
+THRESHOLD_MAX = 1_000_000_000
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 #: The stream of the site's only catalogue.
@@ -244,5 +245,5 @@ def _check(terms: Terms) -> None:
         raise BadAchievement(f"a name has 1 to {NAME_MAX} characters, a description at most {DESCRIPTION_MAX}")
     if len(terms.criteria.conditions) > CONDITIONS_MAX:
         raise BadAchievement(f"at most {CONDITIONS_MAX} conditions")
-    if not all(0 <= condition.threshold <= MAX_COUNT for condition in terms.criteria.conditions):
-        raise BadAchievement("a threshold is a number from 0")
+    if not all(0 <= condition.threshold <= THRESHOLD_MAX for condition in terms.criteria.conditions):
+        raise BadAchievement(f"a threshold is 0 to {THRESHOLD_MAX}")

@@ -120,7 +120,7 @@ def list_user_achievements(user_id: Id, caller: Member, db: ReadDb) -> UserAchie
     return UserAchievements(items=items)
 
 
-@router.get("/users/{user_id}/achievements/history", dependencies=[fresh("achievements", "users")])
+@router.get("/users/{user_id}/achievement-changes", dependencies=[fresh("achievements", "users")])
 def list_achievement_changes(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Page[AchievementChange]:
     """Every award and every loss with its reason, newest first. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):

@@ -69,7 +69,7 @@ def test_an_upload_is_an_achievement_until_it_is_deleted(site: Site) -> None:
     site.deletes(film)
     assert site.earned(site.ada) == []
     assert site.progress(site.ada, "uploads-1") == (0, 1)
-    (lost, won) = site.client.get(site.ada, f"/users/{site.ada.id}/achievements/history").json()["items"]
+    (lost, won) = site.client.get(site.ada, f"/users/{site.ada.id}/achievement-changes").json()["items"]
     assert (lost["awarded"], lost["reason"], lost["by"]["username"]) == (False, "the torrent was deleted", "system")
     assert (won["awarded"], won["automatic"], won["slug"]) == (True, True, "uploads-1")
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.achievement_rules import (
+    THRESHOLD_MAX,
     AchievementCatalogue,
     AchievementExists,
     BadAchievement,
@@ -23,7 +24,6 @@ from domain.achievement_rules import (
     criteria_from,
 )
 from domain.achievements import Achievements, AlreadyAchieved, NotAchieved
-from domain.base import MAX_COUNT
 from domain.default_data import default_data
 from domain.torrents import ReasonMissing
 
@@ -169,7 +169,7 @@ def test_changed_criteria_hold_from_the_next_settling_on() -> None:
         ("fine", Terms("Name", "d" * 1001, False, Criteria())),
         ("fine", Terms("Name", "", False, criteria(*[(UPLOADS, ">=", 1)] * 11))),
         ("fine", Terms("Name", "", False, criteria((UPLOADS, ">=", -1)))),
-        ("fine", Terms("Name", "", False, criteria((UPLOADS, ">=", MAX_COUNT + 1)))),
+        ("fine", Terms("Name", "", False, criteria((UPLOADS, ">=", THRESHOLD_MAX + 1)))),
     ],
 )
 def test_bad_terms_are_refused(slug: str, terms: Terms) -> None:

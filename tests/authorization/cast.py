@@ -88,7 +88,7 @@ class Cast:
         self._save(rule, promotion)
         with self.platform.pool.connection() as connection:  # the file of every upload of `tests.torrents.uploads`
             connection.execute("INSERT INTO es.blob (sha256, data) VALUES (%s, %s)", (bytes(32), b"d4:infodee"))
-        achievement_id = natural_id("achievement_rule", "uploads-1")
+        achievement_id = natural_id("achievement_rule", "uploads-900")
         return {
             "achievement_id": achievement_id,
             "rule_id": rule.id,

@@ -78,7 +78,7 @@ def test_an_id_of_another_kind_is_not_found(site: Site) -> None:
     """Also that of a log, which is no aggregate: its first event makes nothing."""
     paths = ("/users/{}/disable", "/torrents/{}/reject", "/requests/{}/cancel", "/moderation/cases/{}/close")
     own = dict(zip(paths, ("user_id", "torrent_id", "request_id", "case_id"), strict=True))
-    ids = {"journal": a_log(site), **site.things}
+    ids = {"journal": a_log(site), **{name: one for name, one in site.things.items() if isinstance(one, UUID)}}
     before = site.counts()
     for path, (name, stream_id) in product(paths, ids.items()):
         if name not in (own[path], "subject_id"):

@@ -54,6 +54,10 @@ OPEN_FIELDS = {
     "UserDetail.version": "of the account, for If-Match",
     **{f"UserStats.{name}": "not among the 17" for name in ("requests_opened", "requests_filled", "joined_at")},
     **{f"UserStats.{name}": "not among the 17" for name in ("bounty_spent", "bounty_earned")},
+    "ConditionShown.threshold": "of the site",
+    "Progress.threshold": "of the site",
+    "Progress.done": "for the user and for who sees private things",
+    "UserAchievement.earned_at": "not shown with what is hidden",
     **{f"UserRanks.{name}": "not among the 17" for name in ("requests_filled", "bounty_spent", "posts", "tag_votes")},
     **{
         f"UserStats.{name}": "for the user and for who sees private things"
