@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from commands.achievements import router as achievements
 from commands.announce_rules import router as announce_rules
 from commands.api_keys import router as api_keys
+from commands.applications import router as applications
 from commands.auth import router as auth
 from commands.bans import router as bans
 from commands.bonus import router as bonus
@@ -43,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     registration,
     emails,
     invites,
+    applications,
     passwords,
     password_resets,
     usernames,

@@ -9,6 +9,7 @@ from domain.achievement_rules import AchievementCatalogue
 from domain.achievements import Achievements, TorrentFills
 from domain.announce_rules import AnnounceRules
 from domain.api_keys import ApiKey
+from domain.applications import Application
 from domain.bans import Ban
 from domain.base import Aggregate
 from domain.bonus import Account
@@ -48,6 +49,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Achievements,
     AnnounceRules,
     ApiKey,
+    Application,
     Ban,
     BannedNames,
     BonusRule,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from projections.achievements import achievements
 from projections.announce_access import announce_access
 from projections.api_keys import api_keys
+from projections.applications import applications
 from projections.audit import audit
 from projections.bans import bans
 from projections.bonus import bonus
@@ -44,6 +45,7 @@ ALL: tuple[Projection, ...] = (
     emails,
     linked_accounts,
     invites,
+    applications,
     groups,
     rights,
     bans,

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from queries.achievements import router as achievements
 from queries.announce_rules import router as announce_rules
 from queries.api_keys import router as api_keys
+from queries.applications import router as applications
 from queries.audit import router as audit
 from queries.audit_chain import router as audit_chain
 from queries.bans import router as bans
@@ -67,6 +68,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     usernames,
     emails,
     invites,
+    applications,
     bans,
     rights,
     ladder,

@@ -17,6 +17,7 @@ from domain.achievements import Achievements, TorrentFills
 from domain.announce_rules import AnnounceRules, RatioRule
 from domain.announces import Announce, Event, encode
 from domain.api_keys import ApiKey, Scope
+from domain.applications import Application
 from domain.bans import Ban, BanKind, ban_claim_id
 from domain.base import SYSTEM, Aggregate
 from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, transfer
@@ -80,6 +81,7 @@ def write_history(platform: Platform) -> None:
     _catalogue(platform)
     _groups(platform)
     _banned_names(platform)
+    _applications(platform)
     _tracker_rules(platform)
     _interventions(platform)
     _segments(platform, users, torrents)
@@ -399,6 +401,18 @@ def _invites(platform: Platform, user: User) -> None:
     sent.send_again(now=NOW)
     allowance.refund(revoked.id)
     _save(platform, allowance, *invites, actor=user.id)
+
+
+def _applications(platform: Platform) -> None:
+    """Two are approved, two rejected, one is open."""
+    for n in range(5):
+        links = ["https://example.org/profile", "https://example.org/ratio"][:n]
+        application = Application.file(uuid4(), uuid4(), f"stranger{n}@example.org", "I seed for years. " * 5, links)
+        if n < 2:
+            application.approve(uuid4())
+        elif n < 4:
+            application.reject("tell us more")
+        _save(platform, application)
 
 
 def _banned_names(platform: Platform) -> None:

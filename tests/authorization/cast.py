@@ -9,6 +9,7 @@ from uuid import UUID
 
 from commands.default_data import seed
 from domain.api_keys import ApiKey, Scope
+from domain.applications import Application
 from domain.bans import Ban, BanKind, ban_claim_id
 from domain.base import SYSTEM, Aggregate, natural_id
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
@@ -85,12 +86,14 @@ class Cast:
         now = datetime.now(UTC)
         rule = ClientRule.define(new_id(), ClientRuleKind.DENY, Terms("x", "-XX", None, [], [], "r", []))
         promotion = SitePromotion.start(new_id(), FREE, None, now=now)
-        self._save(rule, promotion)
+        application = Application.file(new_id(), new_id(), "stranger@example.org", "x" * 50, [])
+        self._save(rule, promotion, application)
         with self.platform.pool.connection() as connection:  # the file of every upload of `tests.torrents.uploads`
             connection.execute("INSERT INTO es.blob (sha256, data) VALUES (%s, %s)", (bytes(32), b"d4:infodee"))
         achievement_id = natural_id("achievement_rule", "uploads-900")
         return {
             "achievement_id": achievement_id,
+            "application_id": application.id,
             "rule_id": rule.id,
             "promotion_id": promotion.id,
             "permission": str(Permission.INVITE),
