@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -9,18 +10,23 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from commands.claims import hold
+from domain.base import ERASED
 from domain.claims import Claim, personal_claim_id
 from domain.groups import Group, group_id
 from domain.permissions import Permission
 from domain.torrents import check_reason
 from domain.usernames import BANNED_NAMES, BannedNames, UsernameTaken, check_username, skeleton, username_key
 from domain.users import User, must_outrank
+from runtime.facts import AnyFact, FactLog
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Requires, SecretsDep, StoreDep
 from runtime.http.types import Command, Id
-from runtime.store import NOBODY, Receipt, Store
+from runtime.store import NOBODY, History, Receipt, Store
 
 router = APIRouter(prefix="/api/v1", tags=["users"], route_class=CommandRoute)
+
+#: Claims that one command of an upgrade saves.
+LOOKS_AT_ONCE = 500
 
 Manager = Annotated[Caller, Requires(Permission.USERNAMES_MANAGE)]
 
@@ -89,3 +95,32 @@ def user_named(store: Store, site_secret: bytes, username: str) -> User | None:
 def username_claim_id(site_secret: bytes, username: str) -> UUID:
     """The claim by which a name is looked up."""
     return personal_claim_id(site_secret, "username", username_key(username))
+
+
+def claim_looks(
+    history: History, new_store: Callable[[], Store], site_secret: bytes, *, at_once: int = LOOKS_AT_ONCE
+) -> int:
+    """Claim the looks of the names of a site that is older than these claims; returns how many.
+
+    Of names that look alike the oldest is claimed, and nobody loses one. The list of banned names, which is opened with
+    it, says that it was done.
+    """
+    if new_store().find(BannedNames, BANNED_NAMES) is not None:
+        return 0
+    claimed, after, log = 0, 0, FactLog(history)
+    while facts := _registered(log, history, after, at_once):
+        found: dict[UUID, Claim] = {}
+        for fact in facts:
+            looks = personal_claim_id(site_secret, "look", skeleton(fact.event.username))
+            if fact.event.username != ERASED and new_store().find(Claim, looks) is None:
+                found.setdefault(looks, Claim.make(looks, "look", fact.stream_id))
+        if found:
+            new_store().save(*found.values())
+        claimed, after = claimed + len(found), facts[-1].position
+    new_store().save(BannedNames.open(BANNED_NAMES))
+    return claimed
+
+
+def _registered(log: FactLog, history: History, after: int, limit: int) -> list[AnyFact]:
+    with history.pool.connection() as connection:
+        return log.read(connection, after, log.safe_position(connection), [User.Registered.TOPIC], limit)

@@ -15,6 +15,7 @@ import typer
 from commands.default_data import seed
 from commands.erasures import begin_erasure
 from commands.registration import create_user
+from commands.usernames import claim_looks
 from domain import EVENTS
 from domain.announces import Event, decode
 from domain.base import SYSTEM
@@ -180,6 +181,7 @@ def _prepare(settings: Settings) -> list[str]:
     prepare_databases(settings)
     with open_platform(settings) as platform:
         seed(platform.store(SYSTEM, "seed"))
+        claim_looks(platform.history, lambda: platform.store(SYSTEM, "seed"), platform.secrets.site)
         with platform.pool.connection() as connection:
             has_staff = connection.execute(
                 "SELECT EXISTS (SELECT FROM read.account WHERE group_slug = 'sysop')"

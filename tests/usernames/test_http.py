@@ -10,6 +10,7 @@ import pytest
 from httpx import Response
 
 from commands.registration import create_user
+from commands.usernames import claim_looks
 from domain.base import SYSTEM
 from domain.errors import Conflict
 from runtime.platform import Platform
@@ -120,3 +121,17 @@ def test_former_names_are_shown_to_who_may_see_what_is_private(client: Client, m
         ("alison", str(admin.id), "asked for it"), ("alice", str(admin.id), "asked for it"),
     ]  # fmt: skip
     assert client.get(alice, f"/users/{alice.id}/usernames").status_code == 403
+
+
+def test_a_site_that_is_older_than_look_alikes_claims_what_its_names_look_like_once(
+    api: TestClient, platform: Platform, members: Members
+) -> None:
+    for name in ("alice", "a1ice", "bob", "carl", "dora"):  # no claims, as before there were any
+        members.join(name)
+
+    def upgrade() -> int:
+        return claim_looks(platform.history, lambda: platform.store(SYSTEM), platform.secrets.site, at_once=2)
+
+    assert (upgrade(), upgrade()) == (4, 0)
+    assert [register(api, name) for name in ("AL-ICE", "b0b", "car1", "d0ra")] == [TAKEN] * 4
+    assert register(api, "eve") == (201, None)
