@@ -24,7 +24,7 @@ from runtime.http.types import Command, Id
 from runtime.mail import post
 from runtime.store import Receipt, Store, new_id
 
-router = APIRouter(prefix="/api/v1", tags=["invites"], route_class=CommandRoute)
+router = APIRouter(prefix="/api/v1", tags=["auth"], route_class=CommandRoute)
 
 Reviewer = Annotated[Caller, Requires(Permission.APPLICATIONS_REVIEW)]
 

@@ -72,7 +72,7 @@ def verify_email(command: VerifyEmail, store: AnonymousStore, secrets: SecretsDe
     return store.acting_as(user.id).save(user, *claims, beside=lambda cursor: _burn(cursor, command.token, now))
 
 
-@router.post("/users/me/email/confirmation", status_code=202)
+@router.post("/users/me/email/confirmation", status_code=204)
 def mail_another_confirmation(caller: AccountOwner, store: StoreDep, settings: SettingsDep, now: Clock) -> None:
     """Send the link that confirms the caller's address once more; at most every five minutes."""
     user = store.get(User, caller.user_id)

@@ -58,10 +58,10 @@ class Asked(BaseModel):
 
 
 @router.post("/forgot-password", status_code=202)
-def forgot_password(command: ForgotPassword, platform: PlatformDep) -> Asked:
+def forgot_password(command: ForgotPassword, store: AnonymousStore, platform: PlatformDep) -> Asked:
     """Ask for a link to choose a new password with."""
     check_email(command.email)
-    with platform.pool.connection() as connection:
+    with store.history.pool.connection() as connection:
         put_aside(connection, platform.settings, command.email)
     return Asked()
 

@@ -12,12 +12,12 @@ from psycopg.rows import class_row
 from pydantic import BaseModel
 
 from domain.permissions import Permission
+from queries.people import must_be_user
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb, Requires
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["invites"], route_class=StrictRoute)
 
@@ -109,14 +109,14 @@ def get_invite_allowance(caller: Member, db: ReadDb, now: Clock) -> Allowance:
 @router.get("/{user_id}/invites", dependencies=[fresh("invites", "users")])
 def list_invites(user_id: Id, caller: Staff, db: ReadDb, page: PageDep, now: Clock) -> Page[InviteItem]:
     """A user's invites with their notes, the latest first; for staff."""
-    _must_exist(db, user_id)
+    must_be_user(db, user_id)
     return _invites(db, page, user_id, now, staff=True)
 
 
 @router.get("/{user_id}/invite-tree", dependencies=[fresh("invites", "users")])
 def get_invite_tree(user_id: Id, staff: Annotated[bool, Depends(concerned)], db: ReadDb, page: PageDep) -> Page[Branch]:
     """Everybody who came by the user's invites, and by theirs, each branch in one piece; for staff and for the user."""
-    _must_exist(db, user_id)
+    must_be_user(db, user_id)
     query = f"invite-tree:{user_id}"
     after = page.after(query)
     with db.cursor(row_factory=class_row(Branch)) as cursor:
@@ -161,8 +161,3 @@ def _invites(db: Connection[Any], page: PageDep, user_id: UUID, now: datetime, *
             {"user": user_id, "staff": staff, "now": now, "after": after[0] if after else None, "limit": page.fetch},
         ).fetchall()
     return page.page(query, rows, lambda invite: [invite.id])
-
-
-def _must_exist(db: Connection[Any], user_id: UUID) -> None:
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")

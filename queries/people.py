@@ -10,6 +10,7 @@ from psycopg import Connection
 from pydantic import BaseModel
 
 from domain.base import SYSTEM
+from runtime.store import NoSuchThing
 
 
 class Person(BaseModel):
@@ -25,3 +26,9 @@ def people(db: Connection[Any], ids: Iterable[UUID | None]) -> dict[UUID, Person
     rows = db.execute("SELECT user_id, username FROM read.account WHERE user_id = ANY (%s)", (list(wanted),)).fetchall()
     names: dict[UUID, str] = {SYSTEM: "system", **dict(rows)}
     return {one: Person(id=one, username=names.get(one)) for one in wanted}
+
+
+def must_be_user(db: Connection[Any], user_id: UUID) -> None:
+    """Raises `NoSuchThing`."""
+    if not db.execute("SELECT FROM read.account WHERE user_id = %s", (user_id,)).rowcount:
+        raise NoSuchThing("no such user")

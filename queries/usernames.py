@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel
 
 from domain.permissions import Permission
+from queries.people import must_be_user
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, ReadDb, Requires
@@ -58,6 +59,7 @@ def list_banned_names(caller: Manager, db: ReadDb, page: PageDep) -> Page[Banned
 @router.get("/users/{user_id}/usernames", dependencies=[fresh("users")])
 def list_former_usernames(user_id: Id, caller: Private, db: ReadDb, page: PageDep) -> Page[FormerUsername]:
     """The names that a user had before, the latest first; for staff."""
+    must_be_user(db, user_id)
     query = f"former-usernames:{user_id}"
     after = page.after(query)
     with db.cursor(row_factory=class_row(FormerUsername)) as cursor:

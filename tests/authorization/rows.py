@@ -119,7 +119,7 @@ ROWS: dict[str, Row] = {
     "get_own_rss_key": Row(OWNER),
     "list_key_resets": Row(P.USERS_SEE_PRIVATE),
     "change_password": Row(OWNER, "403 wrong_password"),
-    "mail_another_confirmation": Row(OWNER, "202"),
+    "mail_another_confirmation": Row(OWNER, "204"),
     "change_email": Row(OWNER, "403 wrong_password", body={"email": "other@example.org"}),
     "confirm_email": Row(ANYBODY, "422 email_token_invalid"),
     "take_back_email": Row(ANYBODY, "422 email_token_invalid"),

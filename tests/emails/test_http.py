@@ -121,7 +121,7 @@ def test_a_lost_link_is_sent_again_but_not_at_once(verifying: TestClient, client
     assert (again.status_code, again.json()["code"]) == (409, "mailed_lately")
     with platform.pool.connection() as connection:
         connection.execute("UPDATE credentials.email_token SET issued_at = issued_at - interval '5 minutes'")
-    assert client.post(bob, "/users/me/email/confirmation").status_code == 202
+    assert client.post(bob, "/users/me/email/confirmation").status_code == 204
     assert post(verifying, "verify-email", links(mail)["verify-email"]) == (422, "email_token_invalid")
     assert post(verifying, "verify-email", newest(platform, "bob@example.org")["verify-email"]) == (200, None)
     assert client.post(bob, "/users/me/email/confirmation").json()["code"] == "already_verified"
