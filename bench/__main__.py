@@ -11,6 +11,7 @@ SHORT = {
     "audit": ["--events=100000", "--rounds=1"],
     "commands": ["--seconds=2", "--rounds=1"],
     "edge": ["--short"],
+    "effect": ["--rounds=5"],
     "lag": ["50"],
     "load": ["--seconds=5", "--kill", "--timeout=2"],
     "projector": ["--users=2000", "--segments=20", "--rounds=2", "--lag-seconds=3"],

@@ -93,7 +93,8 @@ class Caller:
 
     def can(self, permission: str) -> bool:
         """Raises `RightsUnknown`."""
-        self.must_be_known()
+        if not self.rights_known:
+            self.must_be_known()
         return permission in self.permissions
 
     def must_be_known(self) -> None:
@@ -269,11 +270,11 @@ class Permitted:
     permission: str
 
     async def __call__(self, caller: Member) -> Caller:
+        if caller.can(self.permission):
+            return caller
         if self.permission in caller.banned_from:
             raise Banned("a ban keeps you from this")
-        if not caller.can(self.permission):
-            raise NotPermitted("your group may not do this")
-        return caller
+        raise NotPermitted("your group may not do this")
 
 
 def Requires(permission: str) -> Any:
