@@ -1,6 +1,8 @@
 """Tables exchanged in one transaction: new ones for live ones, or the standby for what took its place.
 
-Readers wait for the exchange alone: the locks are asked for briefly, and again, rather than waited for.
+Readers wait for the exchange alone: the locks are asked for briefly, and again, rather than waited for. What takes the
+place of a table comes beside it before that, under another name, and its indexes, whose names the live ones still have,
+get theirs when readers are served again. So the locks are held for one move and one change of name of each table.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from runtime.rebuild.copies import is_alike, run
 from runtime.rebuild.errors import NoStandby, RebuildFailed
 from runtime.rebuild.shadow import Shadow, hold_follower
 
+#: At the end of a name that is another's until readers are served again.
+BESIDE = "~"
 #: Readers that come meanwhile stand behind us for this long at most.
 LOCK_WAIT_MS = 5
 #: So often the tables are asked for while the projection is held, and the projection is held so often.
@@ -61,6 +65,7 @@ def swap_in(shadow: Shadow, swapped: Callable[[], None]) -> None:
         run(connection, "CREATE SCHEMA {}", standby_of(projection))
         swapped()
         _exchange(connection, projection, shadow.schema, standby_of(projection), before, shadow.position)
+    give_names_back(connection, projection)
 
 
 def swap_back(connection: Connection[Any], projection: Projection) -> int:
@@ -69,6 +74,7 @@ def swap_back(connection: Connection[Any], projection: Projection) -> int:
     Raises `NoStandby`.
     """
     standby, aside = standby_of(projection), f"aside_{projection.name}"
+    give_names_back(connection, projection)
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '2s'")
         live = hold_follower(connection, projection.name)
@@ -79,6 +85,7 @@ def swap_back(connection: Connection[Any], projection: Projection) -> int:
         run(connection, "ALTER SCHEMA {} RENAME TO {}", standby, aside)
         run(connection, "CREATE SCHEMA {}", standby)
         _exchange(connection, projection, aside, standby, live, int(found[0]))
+    give_names_back(connection, projection)
     run(connection, "DROP SCHEMA {}", aside)
     return int(found[0])
 
@@ -108,13 +115,45 @@ def _exchange(
         " moved_at = clock_timestamp() WHERE name = %s",
         (after, name),
     )
-    moves = [
-        sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(sql.Identifier(origin, table), sql.Identifier(to))
-        for table in projection.tables
-        for origin, to in (("read", standby), (source, "read"))
-    ]
+    _bring_beside(connection, projection, source)
+    moves = sql.SQL("; ").join(_moves(table, standby) for table in projection.tables)
     _lock(connection, projection)
-    connection.execute(sql.SQL("; ").join(moves))
+    connection.execute(moves)
+
+
+def _bring_beside(connection: Connection[Any], projection: Projection, source: str) -> None:
+    """Put the tables of `source` into `read`, they and their indexes under names that are free."""
+    for table in projection.tables:
+        for index in _indexes(connection, source, table):
+            run(connection, "ALTER INDEX {}.{} RENAME TO {}", source, index, index + BESIDE)
+        run(connection, "ALTER TABLE {}.{} RENAME TO {}", source, table, table + BESIDE)
+        run(connection, "ALTER TABLE {}.{} SET SCHEMA read", source, table + BESIDE)
+
+
+def _moves(table: str, standby: str) -> sql.Composed:
+    return sql.SQL("ALTER TABLE read.{table} SET SCHEMA {standby}; ALTER TABLE read.{beside} RENAME TO {table}").format(
+        table=sql.Identifier(table), standby=sql.Identifier(standby), beside=sql.Identifier(table + BESIDE)
+    )
+
+
+def give_names_back(connection: Connection[Any], projection: Projection) -> None:
+    """Call the indexes of the live tables what migrations call them; it locks out nobody who reads or writes.
+
+    Should a process die between a swap and this, whoever comes next does it.
+    """
+    for table in projection.tables:
+        for index in _indexes(connection, "read", table):
+            if index.endswith(BESIDE):
+                run(connection, "ALTER INDEX read.{} RENAME TO {}", index, index.removesuffix(BESIDE))
+
+
+def _indexes(connection: Connection[Any], schema: str, table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
+        " WHERE x.indrelid = format('%%I.%%I', %s::text, %s::text)::regclass ORDER BY i.relname",
+        (schema, table),
+    ).fetchall()
+    return [str(name) for (name,) in rows]
 
 
 def _lock(connection: Connection[Any], projection: Projection) -> None:

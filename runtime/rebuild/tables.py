@@ -14,7 +14,7 @@ from runtime.rebuild.compare import TableCheck, compare, count_rows
 from runtime.rebuild.errors import RebuildRunning
 from runtime.rebuild.runs import Run, give_up, wish
 from runtime.rebuild.shadow import Shadow, alone, copies_of, hold_follower, live_position, remove_copies
-from runtime.rebuild.swap import drop_standby, patiently, swap_back, swap_in
+from runtime.rebuild.swap import drop_standby, give_names_back, patiently, swap_back, swap_in
 
 Progress = Callable[[int, int], None]
 
@@ -104,20 +104,18 @@ def _shadow(
 ) -> Iterator[tuple[Run, Shadow]]:
     """A run of this kind and the copies that it fills, which are gone in the end."""
     schema = copies_of(projection)
-    with (
-        platform.projector_pool.connection() as connection,
-        alone(connection, projection.name),
-        Run.begin(connection, projection, kind, ordered=ordered) as run,
-    ):
+    with platform.projector_pool.connection() as connection, alone(connection, projection.name):
+        give_names_back(connection, projection)  # before they are copied
+        with Run.begin(connection, projection, kind, ordered=ordered) as run:
 
-        def told(position: int, target: int, facts: int) -> None:
-            progress(position, target)
-            run.moved(position, target, facts)
+            def told(position: int, target: int, facts: int) -> None:
+                progress(position, target)
+                run.moved(position, target, facts)
 
-        shadow = Shadow(platform, projection, connection, schema, told, run.keep)
-        with shadow.opened(run.made):
-            yield run, shadow
-            remove_copies(connection, projection, schema)
+            shadow = Shadow(platform, projection, connection, schema, told, run.keep)
+            with shadow.opened(run.made):
+                yield run, shadow
+                remove_copies(connection, projection, schema)
 
 
 def _compare_held(shadow: Shadow, examples: int) -> list[TableCheck]:

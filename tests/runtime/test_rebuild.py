@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -120,6 +120,30 @@ def test_tables_keep_their_indexes_and_their_readers(
     assert [owner.execute(query).fetchall() for query in (indexes, grants, f"{storage} ORDER BY 1")] == before
     assert ("note", ["fillfactor=70", "autovacuum_vacuum_scale_factor=0.1"]) in before[2]
     assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(rebuild|retired)_'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("again", [rebuild, roll_back])
+def test_indexes_get_their_names_by_the_next_swap_at_the_latest(
+    notes: Platform,
+    projection: Projection,
+    owner: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    again: Callable[[Platform, Projection], object],
+) -> None:
+    names = "SELECT indexname FROM pg_indexes WHERE schemaname IN ('read', 'standby_notes') AND tablename ~ '^note'"
+    before = sorted(owner.execute(names).fetchall())
+
+    def die(connection: object, projection: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "give_names_back", die)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(notes, projection)
+    assert {("note_pkey~",), ("note_author_and_lines~",)} <= set(owner.execute(names).fetchall())
+    assert state_is(notes) == "done"  # the tables are the new ones, whatever their indexes are called
+    again(notes, projection)
+    assert sorted(owner.execute(names).fetchall()) == sorted(2 * before)
 
 
 def test_events_that_arrive_during_a_rebuild_are_in_the_new_tables(notes: Platform, projection: Projection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -228,31 +228,39 @@ def test_an_order_that_ends_every_process_is_given_up(
     assert (state(notes).state, state(notes).error) == ("failed", "its process ended 3 times beyond position 0")
 
 
-@pytest.fixture
-def carriers(notes: Platform, settings: Settings) -> Iterator[Carriers]:
-    """Those of a worker, whose processes rebuild the notes and wait at the marked line."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    made = Carriers(notes, lambda words: command(settings, BATCH, MARKED), env)
-    yield made
-    made.close()
-
-
-def until(carriers: Carriers, is_so: Callable[[], bool]) -> None:
-    """Look as a worker does, every second in real life, until something has happened."""
-    while not is_so():
-        carriers.look(datetime.now(UTC))
-
-
 def test_a_worker_carries_orders_out_in_processes_that_end_with_it(
-    notes: Platform, projection: Projection, carriers: Carriers
+    notes: Platform, settings: Settings, projection: Projection, owner: psycopg.Connection[Any]
 ) -> None:
+    owner.execute("INSERT INTO es.drift VALUES ('notes', 0, 0, 0, NULL, '9000-01-01')")  # no check is due
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    carriers, now = Carriers(notes, lambda words: command(settings, BATCH, MARKED), env), datetime.now(UTC)
     order(notes)
-    until(carriers, lambda: made(notes) == BEFORE)  # nobody lets it pass the marked line
+    while made(notes) < BEFORE:  # nobody lets it pass the marked line
+        carriers.look(now)
     carriers.close()
     await_interruption(notes)
     seen = counting(projection)
     carry_out(notes, projection)
     assert min(seen) > BEFORE
+
+
+def test_a_worker_begins_what_waits_and_the_checks_of_the_night_once(notes: Platform, projection: Projection) -> None:
+    begun = list[Sequence[str]]()
+
+    def argv(words: Sequence[str]) -> Sequence[str]:
+        begun.append(words)
+        return ["sleep", "60"]
+
+    carriers, now = Carriers(notes, argv, os.environ), datetime.now(UTC)
+    try:
+        carriers.look(now)
+        assert begun == [("check", "--due")]
+        order(notes)
+        for _ in range(3):
+            carriers.look(now)
+        assert begun == [("check", "--due"), ("carry-out", "notes")]
+    finally:
+        carriers.close()
 
 
 def test_kills_of_the_process_and_of_the_server_lose_nothing_and_begin_nothing_anew(tmp_path: Path) -> None:
