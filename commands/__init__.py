@@ -23,11 +23,13 @@ from commands.ladder import router as ladder
 from commands.linked_accounts import router as linked_accounts
 from commands.looks import router as looks
 from commands.moderation import router as moderation
+from commands.parking import router as parking
 from commands.password_resets import router as password_resets
 from commands.passwords import router as passwords
 from commands.privacy import router as privacy
 from commands.profiles import router as profiles
 from commands.projections import router as projections
+from commands.reenable_requests import router as reenable_requests
 from commands.registration import router as registration
 from commands.relations import router as relations
 from commands.requests import router as requests
@@ -52,6 +54,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     second_factor,
     sessions,
     key_resets,
+    parking,
+    reenable_requests,
     api_keys,
     privacy,
     profiles,

@@ -87,7 +87,7 @@ WRONG: dict[type[DomainError], str] = {WrongCredentials: "password", WrongTotp: 
 def login(command: Login, store: AnonymousStore, platform: PlatformDep, now: Clock) -> SignedIn:
     """Sign in. Whatever is wrong before the second factor, the answer and its time are the same; so is 429 for who
     has failed too often."""
-    found = _account(store, platform.secrets.site, command.username)
+    found = account_named(store, platform.secrets.site, command.username)
     with guessing(store, found.id, now, wrong=WRONG, with_code=command.totp is not None) as attempt:
         user = _proven(store, found, command.password, now)
         if user.two_factor and command.totp is None:
@@ -123,7 +123,7 @@ def logout(command: Logout, store: AnonymousStore, now: Clock) -> None:
 
 
 @dataclass(frozen=True)
-class _Account:
+class Account:
     """What a name stands for. `id` is the user's, or without one that of the name's claim."""
 
     id: UUID
@@ -135,19 +135,24 @@ class _Account:
         return self.user.id if self.user else NOBODY
 
 
-def _account(store: Store, site_secret: bytes, username: str) -> _Account:
+def account_named(store: Store, site_secret: bytes, username: str) -> Account:
     """The user of that name; for a name without a user the same look-ups are made."""
     user = user_named(store, site_secret, username)
     group = store.get(Group, group_id(user.group if user else FIRST_GROUP))
-    return _Account(user.id if user else username_claim_id(site_secret, username), user, group)
+    return Account(user.id if user else username_claim_id(site_secret, username), user, group)
 
 
-def _proven(store: Store, found: _Account, password: str, now: datetime) -> User:
-    """The user, who knows the password and may come in; raises `WrongCredentials` after the same work for every
-    reason."""
+def knows_password(store: Store, found: Account, password: str) -> bool:
+    """Takes the same time for a name without a user."""
     with store.history.pool.connection() as connection:
         stored = password_hash(connection, found.user_id)
-    right = verify_password(stored, password)
+    return verify_password(stored, password)
+
+
+def _proven(store: Store, found: Account, password: str, now: datetime) -> User:
+    """The user, who knows the password and may come in; raises `WrongCredentials` after the same work for every
+    reason."""
+    right = knows_password(store, found, password)
     banned = ban_in_force(store, found.user_id, BanKind.ACCOUNT, now)
     if not right or found.user is None or banned or not _may_come_in(found.user, found.group):
         raise WrongCredentials("the name or the password is wrong")

@@ -13,6 +13,7 @@ from pydantic import Field
 from commands.bans import ban_in_force
 from commands.claims import hold
 from commands.emails import link, user_with_email
+from commands.parking import must_not_be_parked
 from domain.bans import BanKind
 from domain.base import Aggregate
 from domain.claims import Claim, personal_claim_id
@@ -97,6 +98,7 @@ def send_invite(
     if command.note and not caller.can(Permission.MODERATION):
         raise NotPermitted("notes are for staff")
     user = store.get(User, caller.user_id)
+    must_not_be_parked(store, user.id)
     check_inviter(user, command.email, now=now)
     invite = Invite.send(
         new_id(),

@@ -29,10 +29,12 @@ from domain.invites import Invite, InviteAllowance
 from domain.linked_accounts import LinkGroup
 from domain.looks import Look
 from domain.moderation import Case
+from domain.parking import Parking
 from domain.peers import EdgeJournal
 from domain.privacy import Privacy
 from domain.profiles import Profile
 from domain.projections import Intervention
+from domain.reenable_requests import ReenableRequest
 from domain.relations import Relations
 from domain.requests import Request
 from domain.rights import Rights
@@ -72,9 +74,11 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     InviteAllowance,
     LinkGroup,
     Look,
+    Parking,
     Privacy,
     Profile,
     Relations,
+    ReenableRequest,
     Request,
     Rights,
     Session,

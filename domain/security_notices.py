@@ -75,6 +75,14 @@ def recovery_code_used(username: str, left: int) -> Notice:
     )
 
 
+def reenable_answered(username: str, rejected_for: str | None) -> Notice:
+    """What the staff said to who asked to be let in again; None when they let it."""
+    if rejected_for is None:
+        return _notice(username, "Your account is open again", "The staff have opened your account again.", "Welcome.")
+    what = f"The staff have left your account closed: {rejected_for}"
+    return _notice(username, "Your account stays closed", what, "You may ask again in a week.")
+
+
 def _notice(username: str, subject: str, what: str, advice: str) -> Notice:
     return Notice(subject, f"Hello {username},\n\n{what}\n\n{advice}\n")
 

@@ -22,9 +22,11 @@ from projections.invites import invites
 from projections.key_resets import key_resets
 from projections.linked_accounts import linked_accounts
 from projections.moderation import moderation
+from projections.parking import parking
 from projections.peers import peers
 from projections.privacy import privacy
 from projections.profiles import profiles
+from projections.reenable_requests import reenable_requests
 from projections.relations import relations
 from projections.requests import requests
 from projections.rights import rights
@@ -51,6 +53,8 @@ ALL: tuple[Projection, ...] = (
     bans,
     api_keys,
     key_resets,
+    parking,
+    reenable_requests,
     erasures,
     exports,
     announce_access,

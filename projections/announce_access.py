@@ -14,6 +14,7 @@ from domain.announce_rules import AnnounceRules
 from domain.bans import Ban, BanKind
 from domain.client_rules import ClientRule
 from domain.groups import Group
+from domain.parking import Parking
 from domain.permissions import Permission
 from domain.rights import Rights
 from domain.torrents import Torrent, TorrentState
@@ -40,7 +41,7 @@ _SECONDARY: LiteralString = (
 #: What a user `u` of a group `g` may do: as `domain.rights.effective` has it.
 _MAY_SEED: LiteralString = "coalesce(u.seed_exception, g.can_seed OR " + _SECONDARY.format(right="can_seed") + ")"
 _MAY_LEECH: LiteralString = "coalesce(u.leech_exception, g.can_leech OR " + _SECONDARY.format(right="can_leech") + ")"
-_ENABLED: LiteralString = f"(u.active AND NOT u.account_banned AND {_MAY_SEED})"
+_ENABLED: LiteralString = f"(u.active AND NOT u.parked AND NOT u.account_banned AND {_MAY_SEED})"
 _CAN_LEECH: LiteralString = f"({_MAY_LEECH} AND NOT u.download_banned AND NOT u.leeching_suspended)"
 _RIGHTS: LiteralString = f"enabled = {_ENABLED}, can_leech = {_CAN_LEECH}, download_slots = g.download_slots"
 #: What the edge has to know of a user's own rights, and where that is kept.
@@ -101,6 +102,16 @@ def disabled(fact: Fact[User.Disabled], db: Writer) -> None:
 def enabled(fact: Fact[User.Enabled], db: Writer) -> None:
     db.update("UPDATE announce_user SET active = true WHERE user_id = %s", (fact.stream_id,))
     _apply_rights(fact.stream_id, fact.position, db)
+
+
+@announce_access.on(Parking.Parked)
+def parked(fact: Fact[Parking.Parked], db: Writer) -> None:
+    _park(fact, True, db)
+
+
+@announce_access.on(Parking.Unparked)
+def unparked(fact: Fact[Parking.Unparked], db: Writer) -> None:
+    _park(fact, False, db)
 
 
 @announce_access.on(User.LeechingSuspended)
@@ -274,6 +285,11 @@ def _except(fact: AnyFact, granted: bool | None, db: Writer) -> None:
         return
     exception = _EXCEPTIONS[fact.event.permission]
     db.update(f"UPDATE announce_user SET {exception} = %s WHERE user_id = %s", (granted, fact.event.user_id))
+    _apply_rights(fact.event.user_id, fact.position, db)
+
+
+def _park(fact: AnyFact, parked: bool, db: Writer) -> None:
+    db.update("UPDATE announce_user SET parked = %s WHERE user_id = %s", (parked, fact.event.user_id))
     _apply_rights(fact.event.user_id, fact.position, db)
 
 

@@ -22,8 +22,10 @@ from domain.freeleech_tokens import FreeleechTokens
 from domain.invites import InviteAllowance
 from domain.looks import Look
 from domain.moderation import Case
+from domain.parking import Parking
 from domain.privacy import Privacy
 from domain.profiles import Profile
+from domain.reenable_requests import ReenableRequest
 from domain.relations import Relations
 from domain.rights import Rights
 from domain.sessions import Session
@@ -63,6 +65,8 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Ban.Imposed,
     ApiKey.Issued,
     FeedKey.Reset,
+    Parking.Opened,
+    ReenableRequest.Filed,
     FreeleechTokens.Opened,
     Rights.Opened,
     Privacy.Opened,

@@ -29,11 +29,13 @@ from queries.ladder import router as ladder
 from queries.linked_accounts import router as linked_accounts
 from queries.login_defence import router as login_defence
 from queries.moderation import router as moderation
+from queries.parking import router as parking
 from queries.peers import router as peers
 from queries.privacy import router as privacy
 from queries.profiles import router as profiles
 from queries.projections import router as projections
 from queries.ranks import router as ranks
+from queries.reenable_requests import router as reenable_requests
 from queries.relations import router as relations
 from queries.requests import router as requests
 from queries.rights import router as rights
@@ -57,6 +59,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy,
     sessions,
     key_resets,
+    parking,
+    reenable_requests,
     login_defence,
     profiles,
     relations,

@@ -48,6 +48,7 @@ TAGS = {
     "rights": "What single users may do and may not beside what their groups say.",
     "groups": "The ladder of groups and what their members may do.",
     "torrents": "Uploads: sharing, finding, downloading, and what staff decide about them.",
+    "reenable requests": "Asking to be let in again.",
     "rss": "What is new, for feed readers.",
     "peers": "Who is in a swarm.",
     "history": "The past of torrents and users, in hours and days.",

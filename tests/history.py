@@ -37,11 +37,13 @@ from domain.linked_accounts import LinkGroup
 from domain.looks import Look, LookAt
 from domain.metainfo import File, Metainfo
 from domain.moderation import Case, Outcome
+from domain.parking import Parking
 from domain.peers import EdgeJournal
 from domain.permissions import Permission
 from domain.privacy import Privacy, PrivacyKey, PrivacySettings
 from domain.profiles import Profile, ProfilePart
 from domain.projections import Action, Intervention
+from domain.reenable_requests import ReenableRequest
 from domain.relations import Relations
 from domain.requests import Request
 from domain.rights import Rights
@@ -106,6 +108,15 @@ def _user(platform: Platform, name: str) -> User:
     user.enable("back again")
     user.reset_passkey()
     user.change_password()
+    parking = Parking.open(user.id)
+    parking.park()
+    parking.unpark()
+    parking.park()
+    request = ReenableRequest.first(user.id, f"{name} is back")
+    request.reject("not yet", now=NOW - timedelta(days=8))
+    request.file_again(f"{name} is really back", now=NOW)
+    request.approve()
+    _save(platform, parking, request, actor=user.id)
     feed_key = FeedKey.first_reset(user.id)
     feed_key.reset()
     _save(platform, feed_key, actor=user.id)

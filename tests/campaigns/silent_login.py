@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -102,11 +103,13 @@ def main() -> None:
     sys.stdout.write(f"seed {arguments.seed}, {arguments.tries} tries each\n")
     sys.stdout.flush()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    chance, found = random.Random(arguments.seed), {}
+    chance = random.Random(arguments.seed)
+    found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, stage(Path(folder)) as platform:
         kinds, door = people(platform), Door(platform)
-        for kind, value in measure(chance, arguments.tries, kinds, lambda name: _login(door, name)).items():
-            found[f"login, {kind}"] = value
+        for what, ask in (("login", _login), ("password reset", _reset)):
+            shares = measure(chance, arguments.tries, kinds, partial(ask, door))
+            found |= {f"{what}, {kind}": value for kind, value in shares.items()}
     for what, value in found.items():
         sys.stdout.write(f"  {what}: AUC {value:.3f}\n")
     if any(not LOWEST <= value <= HIGHEST for value in found.values()):
@@ -115,6 +118,10 @@ def main() -> None:
 
 def _login(door: Door, name: str) -> float:
     return door.seconds("/auth/login", {"username": name, "password": "not the password"}, 401)
+
+
+def _reset(door: Door, name: str) -> float:
+    return door.seconds("/auth/forgot-password", {"email": f"{name}@example.org"}, 202)
 
 
 if __name__ == "__main__":
