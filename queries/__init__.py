@@ -43,7 +43,9 @@ from queries.rss import router as rss
 from queries.search import router as search
 from queries.sessions import router as sessions
 from queries.site_promotions import router as site_promotions
+from queries.site_stats import router as site_stats
 from queries.staff_notes import router as staff_notes
+from queries.stats_history import router as stats_history
 from queries.torrent_history import router as torrent_history
 from queries.torrents import router as torrents
 from queries.tracker import router as tracker
@@ -79,6 +81,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     user_stats,
     explanations,
     ranks,
+    stats_history,
+    site_stats,
     achievements,
     user_history,
     groups,
