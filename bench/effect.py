@@ -29,6 +29,9 @@ BOUND_MS = 1000
 #: What the members' group may do in the rounds that take downloading from it.
 WITHOUT_LEECHING = ["site.login", "announce.seed", "requests.open"]
 
+#: Nobody resets a passkey more often: then it is another member's turn.
+RESETS_A_DAY = 5
+
 #: Whether a way in is open, by its name.
 Ways = Mapping[str, Callable[[], bool]]
 
@@ -73,15 +76,16 @@ class Client:
 class Member:
     """A member with a session, an API key, and a torrent client."""
 
-    def __init__(self, site: Site, api: Api, torrent_id: str, number: int) -> None:
-        self.api, self.id, self._torrent_id = api, api.id, torrent_id
+    def __init__(self, site: Site, name: str, torrent_id: str, position: int, number: int) -> None:
+        self.api, self.name, self._torrent_id = site.register(name), name, torrent_id
+        self.api.position, self.id = position, self.api.id
         self._key = httpx.Client(base_url=site.url + "/api/v1", timeout=5)
         self.take_key()
-        self.client = Client(api, torrent_id, number)
+        self.client = Client(self.api, torrent_id, number)
 
     def sign_in(self) -> None:
         """Again, after what has ended the session and the keys."""
-        self.api.login("member")
+        self.api.login(self.name)
         self.take_key()
 
     def take_key(self) -> None:
@@ -158,22 +162,21 @@ def client_rule(sysop: Api, member: Member) -> Iterator[tuple[str, dict[str, flo
 
 def measure(site: Site, folder: Path, count: int) -> dict[str, dict[str, list[float]]]:
     """Milliseconds by change and way in."""
-    sysop, api = site.sysop(), site.register("member")
+    sysop = site.sysop()
     file = make_torrent(folder, "film.bin", 16384)
     fields = {"name": "Film", "description": "", "category": "books", "tags": "", "anonymous": "false"}
     torrent_id = str(sysop.post("/torrents", files={"file": ("x.torrent", file)}, data=fields)["id"])
-    api.position = sysop.position
-    member = Member(site, api, torrent_id, 1)
     group = next(one["permissions"] for one in sysop.get("/groups")["items"] if one["slug"] == "member")
-    until(member.all, wanted=True)
     found: dict[str, dict[str, list[float]]] = {}
-    for _ in range(count):
+    for number in range(count):
+        if number % RESETS_A_DAY == 0:
+            member = Member(site, f"member{number}", torrent_id, sysop.position, number)
+        until(member.all, wanted=True)
         for changes in (rights(sysop, member, group), client_rule(sysop, member), shutting_out(sysop, member)):
             for name, took in changes:
                 for way, took_ms in took.items():
                     found.setdefault(name, {}).setdefault(way, []).append(took_ms)
-        member.client.take(api, torrent_id)
-        until(member.all, wanted=True)
+        member.client.take(member.api, torrent_id)
     return found
 
 

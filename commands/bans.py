@@ -18,13 +18,14 @@ from domain.groups import Group, group_id
 from domain.permissions import Permission
 from domain.users import User, must_outrank
 from runtime.http.body import CommandRoute
-from runtime.http.deps import Caller, Clock, Requires, StoreDep
+from runtime.http.deps import Caller, Clock, NotPermitted, Requires, StoreDep
 from runtime.http.types import Command, Id, Timestamp
 from runtime.store import NOBODY, Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1", tags=["bans"], route_class=CommandRoute)
 
-Disabler = Annotated[Caller, Requires(Permission.USERS_DISABLE)]
+#: Whoever warns users keeps them from posting too; every other ban needs `users.disable` besides.
+Banner = Annotated[Caller, Requires(Permission.USERS_WARN)]
 
 
 class ImposeBan(Command):
@@ -38,9 +39,10 @@ class LiftBan(Command):
 
 
 @router.post("/users/{user_id}/bans", status_code=201)
-def impose_ban(user_id: Id, command: ImposeBan, staff: Disabler, store: StoreDep, now: Clock) -> Receipt:
+def impose_ban(user_id: Id, command: ImposeBan, staff: Banner, store: StoreDep, now: Clock) -> Receipt:
     """Forbid a user of a lower level one thing, or everything; `account` ends its sessions and revokes its API keys."""
     _must_outrank(staff, user_id, store)
+    _must_be_able(staff, command.kind)
     ban = Ban.impose(new_id(), user_id, command.kind, command.reason, command.until, now=now)
     # What a late worker has yet to expire comes first: followers see the old ban end before the new one begins.
     changed = [*_holding_claim(ban, store, now), ban]
@@ -55,10 +57,11 @@ def impose_ban(user_id: Id, command: ImposeBan, staff: Disabler, store: StoreDep
 
 
 @router.delete("/bans/{ban_id}")
-def lift_ban(ban_id: Id, command: LiftBan, staff: Disabler, store: StoreDep, now: Clock) -> Receipt:
+def lift_ban(ban_id: Id, command: LiftBan, staff: Banner, store: StoreDep, now: Clock) -> Receipt:
     """End a ban early. Sessions and API keys that it ended stay ended."""
     ban = store.edit(Ban, ban_id)
     _must_outrank(staff, ban.user_id, store)
+    _must_be_able(staff, ban.kind)
     ban.lift(command.reason, now=now)
     return store.save(*_with_claim(ban, store))
 
@@ -100,6 +103,12 @@ def _with_claim(ban: Ban, store: Store) -> list[Aggregate]:
     claim = store.get(Claim, ban_claim_id(ban.user_id, ban.kind))
     claim.release()
     return [ban, claim]
+
+
+def _must_be_able(staff: Caller, kind: str) -> None:
+    """Raises `NotPermitted`."""
+    if kind != BanKind.POST and not staff.can(Permission.USERS_DISABLE):
+        raise NotPermitted("your group imposes and lifts bans from posting only")
 
 
 def _must_outrank(staff: Caller, user_id: UUID, store: Store) -> None:

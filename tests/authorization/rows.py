@@ -213,8 +213,8 @@ ROWS: dict[str, Row] = {
 
     # bans
     "list_bans": Row(SIGNED_IN, only(P.MODERATION), own="200"),
-    "impose_ban": Row(P.USERS_DISABLE, "201", own=NOT_BELOW, above=NOT_BELOW),
-    "lift_ban": Row(P.USERS_DISABLE, own=NOT_BELOW, above=NOT_BELOW),
+    "impose_ban": Row(P.USERS_WARN, only(P.USERS_DISABLE, granted="201"), own=NOT_BELOW, above=NOT_BELOW),
+    "lift_ban": Row(P.USERS_WARN, only(P.USERS_DISABLE), own=NOT_BELOW, above=NOT_BELOW),
 
     # user stats, history
     "get_user_stats": Row(SIGNED_IN, MEMBERS, own="200"),

@@ -325,3 +325,20 @@ def test_a_list_waits_for_the_ban_that_the_caller_saw(site: Site) -> None:
     site.platform.engine().drain(bans)
     seen = site.at_once("GET", f"/users/{alice.id}/bans", mod, headers={"X-Min-Position": position})
     assert len(seen.json()["items"]) == 1
+
+
+def test_who_warns_users_keeps_them_from_posting_and_from_nothing_else(site: Site) -> None:
+    alice, forum, mod = (
+        site.members.join(name, group)
+        for name, group in (("alice", "member"), ("forum", "forum_moderator"), ("moda", "moderator"))
+    )
+    imposed = site.ban(forum, alice, "post")
+    assert imposed.status_code == 201, imposed.text
+    assert "community.post" not in permissions(site, alice)
+    for kind in set(BanKind) - {BanKind.POST}:
+        assert refusal(site.ban(forum, alice, kind)) == (403, "not_permitted")
+    other = site.ban(mod, alice, "upload").json()["id"]
+    assert refusal(site.send("DELETE", f"/bans/{other}", forum, {"reason": "r"})) == (403, "not_permitted")
+    lifted = site.send("DELETE", f"/bans/{imposed.json()['id']}", forum, {"reason": "r"})
+    assert lifted.status_code == 200, lifted.text
+    assert {"community.post", "torrents.upload"} & permissions(site, alice) == {"community.post"}
