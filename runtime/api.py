@@ -20,6 +20,7 @@ from runtime import health
 from runtime.heartbeat import keep_beating
 from runtime.http.body import StrictRoute
 from runtime.http.deps import PlatformDep
+from runtime.http.links import add_links
 from runtime.http.middleware import RequestMiddleware
 from runtime.http.openapi import DescribedApi, operation_id
 from runtime.http.problems import install_problems
@@ -90,6 +91,7 @@ def create_app(platform: Platform) -> FastAPI:
     for router in (*commands.ROUTERS, *queries.ROUTERS):
         app.include_router(router)
     _add_health(app)
+    add_links(app)
     if platform.settings.telemetry.metrics_enabled:
         app.mount("/metrics", metrics_app())
     install_problems(app)

@@ -90,6 +90,9 @@ ROWS: dict[str, Row] = {
     "get_liveness": Row(ANYBODY),
     "get_readiness": Row(ANYBODY),
     "get_health": Row(ANYBODY),
+    "get_link_page": Row(ANYBODY),
+    "get_link_style": Row(ANYBODY),
+    "get_link_script": Row(ANYBODY),
 
     # auth
     "register": Row(ANYBODY, "201", body=NEWCOMER),
