@@ -25,6 +25,7 @@ from domain.feed_keys import FeedKey
 from domain.forums import Forum
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group
+from domain.inactivity import Inactivity
 from domain.invites import Invite, InviteAllowance
 from domain.linked_accounts import LinkGroup
 from domain.looks import Look
@@ -70,6 +71,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     FreeleechTokens,
     Group,
     Intervention,
+    Inactivity,
     Invite,
     InviteAllowance,
     LinkGroup,

@@ -83,6 +83,17 @@ def reenable_answered(username: str, rejected_for: str | None) -> Notice:
     return _notice(username, "Your account stays closed", what, "You may ask again in a week.")
 
 
+def unused_account(username: str, last_seen: datetime, disabled_from: datetime) -> Notice:
+    """Nobody has used the account for a long time."""
+    return _notice(
+        username,
+        "Your account is about to be disabled",
+        f"Your account was last used on {_shown(last_seen)}. Accounts that nobody uses are disabled: yours from"
+        f" {_shown(disabled_from)} on.",
+        "Sign in before, and it stays as it is. If you are away for long, park it.",
+    )
+
+
 def _notice(username: str, subject: str, what: str, advice: str) -> Notice:
     return Notice(subject, f"Hello {username},\n\n{what}\n\n{advice}\n")
 

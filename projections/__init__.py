@@ -18,6 +18,7 @@ from projections.exports import exports
 from projections.forums import forums
 from projections.freeleech_tokens import freeleech_tokens
 from projections.groups import groups
+from projections.inactivity import inactivity
 from projections.invites import invites
 from projections.key_resets import key_resets
 from projections.linked_accounts import linked_accounts
@@ -53,6 +54,7 @@ ALL: tuple[Projection, ...] = (
     bans,
     api_keys,
     key_resets,
+    inactivity,
     parking,
     reenable_requests,
     erasures,

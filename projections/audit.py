@@ -19,6 +19,7 @@ from domain.erasures import Erasure, ErasureProposal
 from domain.exports import Export
 from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
+from domain.inactivity import Inactivity
 from domain.invites import InviteAllowance
 from domain.looks import Look
 from domain.moderation import Case
@@ -65,6 +66,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     Ban.Imposed,
     ApiKey.Issued,
     FeedKey.Reset,
+    Inactivity.Warned,
     Parking.Opened,
     ReenableRequest.Filed,
     FreeleechTokens.Opened,

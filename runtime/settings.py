@@ -137,6 +137,15 @@ class Mail(Section):
     sender: EmailAddress = "tracker@localhost"
 
 
+class Inactivity(Section):
+    """Accounts that nobody uses: neither signs in, nor announces, nor uses a key."""
+
+    after_days: Annotated[int, Field(ge=0, le=36_500)] = 0  # until they are disabled; 0: never
+    parked_after_days: Annotated[int, Field(ge=1, le=36_500)] = 400  # the same, of parked ones
+    warn_days: Annotated[int, Field(ge=1, le=365)] = 7  # before that, by mail
+    exempt_level: Positive = 600  # groups of this level and above stay
+
+
 class Edge(Section):
     id: str = Field("edge-1", pattern=r"^[A-Za-z0-9._-]{1,64}$")  # names files and journal rows
     host: str = Field("127.0.0.1", min_length=1)
@@ -201,6 +210,7 @@ class Settings(Section):
     security: Security = Security()
     registration: Registration = Registration()
     mail: Mail = Mail()
+    inactivity: Inactivity = Inactivity()
     edge: Edge = Edge()
     telemetry: Telemetry = Telemetry()
 
@@ -243,6 +253,10 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     for path in (*Settings.SECRETS, "auth.jwt_previous_secret"):
         if 0 < len(_secret(settings, path).encode()) < MIN_SECRET_BYTES:
             yield path, f"shorter than {MIN_SECRET_BYTES} bytes"
+    if 0 < settings.inactivity.after_days <= settings.inactivity.warn_days:
+        yield "inactivity.after_days", "must be longer than APP__INACTIVITY__WARN_DAYS"
+    if settings.inactivity.parked_after_days < settings.inactivity.after_days:
+        yield "inactivity.parked_after_days", "shorter than APP__INACTIVITY__AFTER_DAYS"
     if settings.edge.min_interval_s > settings.edge.interval_s:
         yield "edge.min_interval_s", "longer than APP__EDGE__INTERVAL_S"
     if settings.edge.proxy_protocol and not settings.edge.trusted_proxies:

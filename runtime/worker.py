@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid5
 
@@ -19,6 +19,7 @@ from commands.bans import expire_ban
 from commands.emails import settle_email_change
 from commands.erasures import go_on_erasing
 from commands.exports import finish_export
+from commands.inactivity import judge_absence
 from commands.invites import expire_invite
 from commands.ladder import promote_or_demote
 from commands.password_resets import answer_reset_requests
@@ -29,6 +30,7 @@ from commands.users import hold_to_ratio
 from domain.achievement_rules import CATALOGUE, AchievementCatalogue
 from domain.announce_rules import ANNOUNCE_RULES, NO_RATIO_RULE, AnnounceRules
 from domain.base import SYSTEM
+from domain.inactivity import Patience
 from projections import ALL
 from projections.search import open_sender
 from queries.achievements import achievers
@@ -36,6 +38,7 @@ from queries.bans import due_bans
 from queries.emails import settling_changes
 from queries.erasures import due_erasures, last_completed
 from queries.exports import archive_of, due_exports
+from queries.inactivity import unused_accounts
 from queries.invites import due_invites
 from queries.ladder import climbers
 from queries.ratio_watch import ratio_watched
@@ -99,6 +102,9 @@ MOVE_ON_LADDER_S = 600.0
 LADDER = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b71")
 #: How soon other criteria of achievements hold for what was done before.
 SETTLE_CRITERIA_S = 30.0
+#: Days count here: an hour is soon enough.
+GIVE_UP_UNUSED_S = 3600.0
+UNUSED_AT_ONCE = 500
 #: Long streams are rare and grow slowly.
 TAKE_SNAPSHOTS_S = 600.0
 #: How soon a worker begins what somebody orders.
@@ -138,6 +144,7 @@ def _jobs(platform: Platform) -> Iterator[None]:
         _expiring_invites,
         _carrying_out,
         _warning,
+        _giving_up,
         _sealing,
         _judging,
     )
@@ -299,6 +306,34 @@ def move_on_ladder(platform: Platform, now: datetime) -> None:
 
 def _climbing(platform: Platform) -> AbstractContextManager[None]:
     return every(MOVE_ON_LADDER_S, "move_on_ladder", partial(move_on_ladder, platform))
+
+
+def give_up_unused(platform: Platform, now: datetime) -> None:
+    """Warn the owners of accounts that nobody uses, and disable those whose warning is over."""
+    wanted = platform.settings.inactivity
+    if not wanted.after_days:
+        return
+    usual, parked = (
+        Patience(timedelta(days=days), timedelta(days=wanted.warn_days))
+        for days in (wanted.after_days, wanted.parked_after_days)
+    )
+    after: UUID | None = None
+    while True:
+        before = now - usual.unused + usual.warning
+        with platform.pool.connection() as connection:
+            unused = unused_accounts(connection, before, wanted.exempt_level, UNUSED_AT_ONCE, after)
+        for account in unused:
+            patience = parked if account.parked else usual
+            store = platform.store(SYSTEM, "policy")
+            with suppress(VersionConflict):  # another worker was faster
+                judge_absence(store, platform.settings, account.user_id, account.last_seen, patience, now)
+        if len(unused) < UNUSED_AT_ONCE:
+            return
+        after = unused[-1].user_id
+
+
+def _giving_up(platform: Platform) -> AbstractContextManager[None]:
+    return every(GIVE_UP_UNUSED_S, "give_up_unused", partial(give_up_unused, platform))
 
 
 def take_snapshots(platform: Platform, now: datetime) -> None:

@@ -31,6 +31,7 @@ from domain.factors import Factors
 from domain.feed_keys import FeedKey
 from domain.freeleech_tokens import FreeleechTokens
 from domain.groups import Group, group_id
+from domain.inactivity import Inactivity
 from domain.invites import Invite, InviteAllowance
 from domain.ladder import Criteria
 from domain.linked_accounts import LinkGroup
@@ -108,6 +109,9 @@ def _user(platform: Platform, name: str) -> User:
     user.enable("back again")
     user.reset_passkey()
     user.change_password()
+    warned = Inactivity.first_warning(user.id, NOW - timedelta(days=113), NOW + timedelta(days=7))
+    warned.warn_again(NOW, NOW + timedelta(days=120))
+    _save(platform, warned)
     parking = Parking.open(user.id)
     parking.park()
     parking.unpark()

@@ -77,6 +77,7 @@ SINCE = frozenset(
         "export.requested",
         "user.erased",
         "feed_key.reset",
+        "inactivity.warned",
         "parking.opened",
         "parking.parked",
         "parking.unparked",
