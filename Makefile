@@ -48,6 +48,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.tampering
 	$(BIN)/python -m tests.campaigns.restore_drill
 	$(BIN)/python -m tests.campaigns.real_clients
+	$(BIN)/python -m tests.campaigns.pictures
 
 lock: $(STAMP)
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \

@@ -71,12 +71,17 @@ def _written(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
+def judged(data: bytes, side: int) -> tuple[Verdict, bytes]:
+    """The verdict and, when it is `MADE`, the picture."""
+    try:
+        return made_anew(data, side)
+    except Exception:  # decoders fail in as many ways as files are damaged
+        return Verdict.UNREADABLE, b""
+
+
 def main() -> Verdict:
     limit_itself()
-    try:
-        verdict, made = made_anew(sys.stdin.buffer.read(), int(sys.argv[1]))
-    except Exception:  # decoders fail in as many ways as files are damaged
-        return Verdict.UNREADABLE
+    verdict, made = judged(sys.stdin.buffer.read(), int(sys.argv[1]))
     sys.stdout.buffer.write(made)
     return verdict
 

@@ -69,6 +69,11 @@ def made_anew(data: bytes, side: int) -> bytes:
         raise UnreadablePicture("this file takes too long to decode") from None
     finally:
         _turns.release()
-    if done.returncode != Verdict.MADE:
-        raise _REFUSALS.get(done.returncode) or UnreadablePicture("this file cannot be decoded")
-    return done.stdout
+    return delivered(done.returncode, done.stdout)
+
+
+def delivered(verdict: int, made: bytes) -> bytes:
+    """What the worker made; raises what its verdict means. One that was killed had no verdict."""
+    if verdict != Verdict.MADE:
+        raise _REFUSALS.get(verdict) or UnreadablePicture("this file cannot be decoded")
+    return made

@@ -64,13 +64,11 @@ def test_whoever_wishes_what_cannot_be_hidden_is_told(client: Client) -> None:
     assert client.get(ada, PATH).json()["settings"]["uploads"] == "list"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{"ratio": "count"}, {"ratio": "list"}, {"uploads": "shown"}, {"bonuspoints": "hidden"}, {"ratio": None}, []],
-)
-def test_what_is_no_setting_is_refused(client: Client, body: Any) -> None:
+def test_what_is_no_setting_is_refused(client: Client) -> None:
     ada = client.members.join("ada")
-    assert client.send("PUT", PATH, ada, body).status_code == 422
+    wrong: list[Any] = [{"ratio": "count"}, {"ratio": "list"}, {"uploads": "shown"}, {"ratio": None}, []]
+    for body in (*wrong, {"bonuspoints": "hidden"}):
+        assert client.send("PUT", PATH, ada, body).status_code == 422
     assert client.get(ada, PATH).json()["version"] == 0
 
 

@@ -130,18 +130,14 @@ def test_a_picture_of_which_the_key_is_destroyed_is_gone(site: Site) -> None:
     assert site.api.get(shown).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("data", "status", "code"),
-    [
+def test_what_is_no_picture_changes_nothing(site: Site) -> None:
+    ada = site.members.join("ada")
+    for data, status, code in (
         (b"", 422, "unsupported_picture"),
         (picture()[:60], 422, "unreadable_picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "unsupported_picture"),
         (bytes(AVATAR_BYTES_MAX + 1), 413, "picture_too_large"),
-    ],
-)
-def test_what_is_no_picture_changes_nothing(site: Site, data: bytes, status: int, code: str) -> None:
-    ada = site.members.join("ada")
-    assert refusal(show(site, ada, data)) == (status, code)
+    ):
+        assert refusal(show(site, ada, data)) == (status, code)
     assert profile(site, ada)["avatar"] is None
     assert rows_of(site.platform, "SELECT count(*) FROM es.blob") == [(0,)]
 

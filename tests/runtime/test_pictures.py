@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
+import re
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from domain.errors import DomainError
 from runtime import picture_worker
-from runtime.pictures import TooManyPixels, UnreadablePicture, UnsupportedPicture, made_anew
+from runtime.picture_worker import judged
+from runtime.pictures import TooManyPixels, UnreadablePicture, UnsupportedPicture, delivered, made_anew
+from tests.runtime.hostile_pictures import SCRIPT, Corpus, bare, chunk, png
 
 SIDE = 64
-SCRIPT = b"<script>alert(document.domain)</script><?php system($_GET[0]);?>"
 
 
 def encoded(kind: str, size: tuple[int, int] = (40, 20), mode: str = "RGB", **options: Any) -> bytes:
@@ -26,29 +28,14 @@ def encoded(kind: str, size: tuple[int, int] = (40, 20), mode: str = "RGB", **op
     return out.getvalue()
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def made_here(data: bytes, side: int = SIDE) -> bytes:
+    """As `made_anew`, without a process for each of a hundred pictures."""
+    return delivered(*judged(data, side))
 
 
-def png(width: int, height: int, pixels: bytes = b"", *more: bytes) -> bytes:
-    """A PNG of palette colours with that header, whatever follows."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    return b"".join([b"\x89PNG\r\n\x1a\n", head, *more, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")])
-
-
-def seen(data: bytes, side: int = SIDE) -> Image.Image:
+def seen(data: bytes) -> Image.Image:
     """The picture that is made of it."""
-    return checked(made_anew(data, side))
-
-
-def checked(made: bytes) -> Image.Image:
-    """This picture, which is a WebP and nothing else."""
-    picture = Image.open(io.BytesIO(made), formats=["WEBP"])
-    assert int.from_bytes(made[4:8], "little") + 8 == len(made), "something stands behind the picture"
-    assert {made[12:16]} <= {b"VP8 ", b"VP8L", b"VP8X"}
-    for name in (b"EXIF", b"XMP ", b"ICCP", b"ANIM"):
-        assert name not in made
-    return picture
+    return bare(made_here(data), SIDE)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +65,13 @@ def test_small_ones_keep_their_size_and_transparency() -> None:
 @pytest.mark.parametrize("size", [(60_000, 60_000), (10_000, 10_000), (1_000_000, 1), (1, 10_001)])
 def test_too_many_pixels_are_refused_by_the_header(size: tuple[int, int]) -> None:
     with pytest.raises(TooManyPixels):
-        made_anew(png(*size), SIDE)
+        made_here(png(*size))
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "ICO", "PPM", "PDF", "EPS", "TGA", "PCX", "JPEG2000"])
 def test_other_decoders_are_not_let_near(kind: str) -> None:
     with pytest.raises(UnsupportedPicture):
-        made_anew(encoded(kind, (32, 32)), SIDE)
+        made_here(encoded(kind, (32, 32)))
 
 
 @pytest.mark.parametrize(
@@ -103,14 +90,14 @@ def test_other_decoders_are_not_let_near(kind: str) -> None:
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(UnsupportedPicture):
-        made_anew(data, SIDE)
+        made_here(data)
 
 
 def test_bombs_in_chunks_and_damage_are_refused() -> None:
     honest = encoded("PNG", (50, 50))
     text = chunk(b"zTXt", b"k\x00\x00" + zlib.compress(bytes(50_000_000)))
     profile = chunk(b"iCCP", b"k\x00\x00" + zlib.compress(bytes(50_000_000)))
-    rows = bytes(9 * 37)
+    rows = bytes(9 * 28)
     wrong_crc = honest[:29] + bytes([honest[29] ^ 1]) + honest[30:]
     for data in (
         png(9, 9, rows, text),
@@ -120,7 +107,7 @@ def test_bombs_in_chunks_and_damage_are_refused() -> None:
         png(500, 500, b"short"),
     ):
         with pytest.raises(DomainError) as refused:
-            made_anew(data, SIDE)
+            made_here(data)
         assert isinstance(refused.value, UnreadablePicture | UnsupportedPicture)
 
 
@@ -144,7 +131,7 @@ def test_what_hides_behind_or_within_a_picture_is_gone(kind: str) -> None:
     comment = {"comment": SCRIPT} if kind != "PNG" else {"pnginfo": _with_text(SCRIPT.decode())}
     data = encoded(kind, (40, 40), **comment) + SCRIPT + b"PK\x03\x04" + SCRIPT
     assert SCRIPT in data
-    made = made_anew(data, SIDE)
+    made = made_here(data)
     assert b"script" not in made
     assert b"php" not in made
 
@@ -165,14 +152,38 @@ def test_metadata_is_gone_and_the_picture_upright() -> None:
         upright = Image.new("RGB", (60, 30), (250, 250, 250))
         upright.paste((200, 0, 0), (0, 0, 30, 15))  # the corner at the top left
         upright.save(out, "JPEG", exif=exif, icc_profile=b"script" * 50, quality=95)
-        verdict, data = picture_worker.made_anew(out.getvalue(), SIDE)  # not twenty processes
-        assert (verdict, b"Bob" in data) == (picture_worker.Verdict.MADE, False)
-        made = checked(data)
+        data = made_here(out.getvalue())
+        assert b"Bob" not in data
+        made = bare(data)
         assert made.size == ((30, 60) if orientation in (5, 6, 7, 8) else (60, 30)), orientation
         corner = {1: (5, 5), 2: (55, 5), 3: (55, 25), 4: (5, 25), 5: (5, 5), 6: (25, 5), 7: (25, 55), 8: (5, 55)}
         red, green, _ = pixel(made, corner.get(orientation, (5, 5)))
         assert red > 150 > green, orientation
 
 
-def test_the_largest_picture_that_is_let_in_fits_the_limits() -> None:
-    assert seen(encoded("PNG", (5000, 5000), "RGBA"), 256).size == (256, 256)
+def test_a_process_of_its_own_decodes_within_its_limits() -> None:
+    assert bare(made_anew(encoded("PNG", (5000, 5000), "RGBA"), 256), 256).size == (256, 256)
+    for data, refusal in ((b"x", UnsupportedPicture), (png(60_000, 60_000), TooManyPixels), (b"", UnsupportedPicture)):
+        with pytest.raises(refusal):
+            made_anew(data, SIDE)
+
+
+@pytest.mark.parametrize("limit", ["CPU_S_MAX = 0", "MEMORY_MAX = 30 * 2**20"])
+def test_whoever_is_killed_for_its_time_or_memory_is_refused(
+    limit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(picture_worker.__file__).read_text()
+    strict = tmp_path / "picture_worker.py"
+    strict.write_text(re.sub(rf"{limit.split()[0]} = .*", limit, source))
+    monkeypatch.setattr(picture_worker, "__file__", str(strict))
+    with pytest.raises(UnreadablePicture):
+        made_anew(encoded("PNG", (3000, 3000)), SIDE)
+
+
+def test_of_any_damage_becomes_a_bare_picture_or_a_refusal() -> None:
+    """A slice of `tests.campaigns.pictures`."""
+    corpus = Corpus(7, made_here)
+    corpus.run(14)
+    assert corpus.outcomes.total() == 14
+    assert corpus.outcomes["made"] >= 4, "those with something behind them, and the animations"
+    assert corpus.outcomes["pictures_busy"] == 0
