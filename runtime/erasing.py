@@ -42,13 +42,16 @@ def note_erased(settings: Settings, user_id: UUID) -> None:
 
 
 def _addresses(platform: Platform, user_id: UUID) -> set[str]:
-    """Everything that the account's own stream has ever said and that may be an address, and those it asked for."""
-    codec = platform.history.codec
+    """Everything that the streams about the account have ever said and that may be an address, confirmed or not."""
+    with platform.pool.connection() as connection:
+        changes = connection.execute(
+            "SELECT change_id FROM read.email_change WHERE user_id = %s", (user_id,)
+        ).fetchall()
+    codec, log = platform.history.codec, FactLog(platform.history)
     texts = [
         getattr(fact.event, name)
-        for fact in FactLog(platform.history).stream(user_id)
+        for stream_id in (user_id, *(change_id for (change_id,) in changes))
+        for fact in log.stream(stream_id)
         for name in codec.shape(type(fact.event)).personal
     ]
-    with platform.pool.connection() as connection:
-        asked = connection.execute("SELECT email FROM read.email_change WHERE user_id = %s", (user_id,)).fetchall()
-    return {text.lower() for text in (*texts, *(email for (email,) in asked)) if text and "@" in text}
+    return {text.lower() for text in texts if text and "@" in text}
