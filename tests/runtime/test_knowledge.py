@@ -60,7 +60,10 @@ def test_what_cannot_be_asked_makes_nothing_younger() -> None:
 
 
 @pytest.mark.engine
-def test_only_what_the_follower_reads_makes_it_late(site: Site, platform: Platform) -> None:
+def test_only_what_the_follower_reads_makes_it_late(
+    site: Site, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge, "GOOD_ENOUGH_S", -1.0)
     site.members.catch_up()
 
     def late() -> tuple[bool, bool]:
@@ -77,6 +80,17 @@ def test_only_what_the_follower_reads_makes_it_late(site: Site, platform: Platfo
 
 
 @pytest.mark.engine
+def test_while_little_waits_nobody_looks_closer(site: Site, platform: Platform) -> None:
+    """Facts that the bans do not read wait for them: that is at most so long, and costs one look into an index."""
+    site.members.join("ada")
+    with platform.pool.connection() as connection:
+        assert 0 < platform.knowledge("bans")._ask(connection) <= knowledge.GOOD_ENOUGH_S
+    site.members.catch_up()
+    with platform.pool.connection() as connection:
+        assert platform.knowledge("bans")._ask(connection) == 0
+
+
+@pytest.mark.engine
 def test_an_api_that_does_not_know_rights_refuses_what_needs_them_and_serves_the_rest(
     site: Site, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +100,7 @@ def test_an_api_that_does_not_know_rights_refuses_what_needs_them_and_serves_the
     clock = Clock()
     platform.rights = Knowledge(platform.knowledge(*RIGHTS)._ask, clock)
     monkeypatch.setattr(knowledge, "RIGHTS_KNOWN_FOR_S", 0.0)
+    monkeypatch.setattr(knowledge, "GOOD_ENOUGH_S", -1.0)
 
     def then(who: Member, path: str, **options: Any) -> tuple[int, str]:
         clock.now_s += 1
