@@ -19,6 +19,7 @@ from runtime.audit import export, redactions, stored
 from runtime.audit.block import PURPOSE, Block, public_key, signing_key
 from runtime.audit.chain import Tampered
 from runtime.audit.verify import Verified, verify, verify_journals
+from runtime.event_archive.files import ArchiveBroken
 from runtime.journal import BrokenChain
 from runtime.platform import Platform
 
@@ -38,10 +39,10 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
         with open_platform() as platform, platform.projector_pool.connection() as connection, _progress() as tell:
             connection.execute("SET statement_timeout = 0")
             try:
-                found = verify(connection, _key(platform), known, tell)
+                found = verify(connection, _key(platform), known, platform.history.archive, tell)
                 verify_journals(connection)
                 chains = list(journal_archive.verify_all(connection, platform.settings.data_dir / "archive"))
-            except (Tampered, BrokenChain) as error:
+            except (Tampered, BrokenChain, ArchiveBroken) as error:
                 typer.echo(str(error))
                 raise typer.Exit(1) from None
         _say(found, len(chains))

@@ -32,6 +32,8 @@ from runtime.backup_cli import backup_commands
 from runtime.db import ForgetfulServer
 from runtime.demo import demo_command
 from runtime.embedded import EngineError, Postgres, Valkey
+from runtime.event_archive.files import ArchiveBroken
+from runtime.event_archive.move import ArchiveRefused as EventArchiveRefused
 from runtime.events_cli import add_journal_export, events_commands
 from runtime.export.announces import Reading
 from runtime.export.files import ExportDamaged, ExportRefused
@@ -74,6 +76,8 @@ EXPECTED = (
     RebuildRunning,
     RebuildFailed,
     ArchiveRefused,
+    EventArchiveRefused,
+    ArchiveBroken,
     BrokenChain,
     BadSelection,
     ExportRefused,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from domain.base import SYSTEM, Aggregate
+from runtime.event_archive import move
+from runtime.event_archive.archive import Piece, pieces
+from runtime.event_archive.move import ArchiveRefused
 from runtime.export.announces import Reading, Wanted, export_announces
 from runtime.export.events import export_events, line
 from runtime.export.files import ExportRefused, FileFormat, Manifest, fingerprint, verify
@@ -160,6 +163,48 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
             )
         _say(written, out)
 
+    @app.command("archive")
+    def archive_(
+        before: Annotated[int | None, typer.Option("--before", min=1, help="partitions that end before it")] = None,
+        older_than: Annotated[int | None, typer.Option("--older-than", min=1, help="so many days")] = None,
+    ) -> None:
+        """Move whole partitions of old events into files, which are compared with the chain of the log first."""
+        if before is None and older_than is None:
+            raise ArchiveRefused("say --before POSITION, --older-than DAYS, or both")
+        since = datetime.now(UTC) - timedelta(days=older_than or 0)
+        moved = 0
+        with _archiving(open_platform) as (root, connection):
+            for part in move.closed(connection):
+                if (before and part.ends > before) or (part.last_recorded_at and part.last_recorded_at > since):
+                    break
+                if piece := move.archive(connection, root, part):
+                    moved += 1
+                    typer.echo(f"{piece.path(root)}: {_span(piece)}")
+        typer.echo(f"{moved} partitions archived")
+
+    @app.command()
+    def archives(
+        verify: Annotated[bool, typer.Option("--verify", help="compare each with the chain; exit 1 at a flaw")] = False,
+    ) -> None:
+        """What of the log lies in files."""
+        with _archiving(open_platform) as (root, connection):
+            held = pieces(connection)
+            for piece in held:
+                typer.echo(f"{piece.path(root)}: {_span(piece)}")
+                if verify:
+                    move.verify(connection, root, piece)
+        typer.echo(f"{len(held)} partitions archived" + (", 0 flaws" if verify else ""))
+
+    @app.command("restore-archive")
+    def restore_archive() -> None:
+        """Put the newest archived partition back into the table; its files stay."""
+        with _archiving(open_platform) as (root, connection):
+            held = pieces(connection)
+            if not held:
+                raise ArchiveRefused("nothing is archived")
+            move.restore(connection, root, held[-1])
+        typer.echo(f"{_span(held[-1])} restored")
+
     @app.command("verify-export")
     def verify_export(directory: Annotated[Path, typer.Argument(help="what an export wrote")]) -> None:
         """Check that the files of an export of events or announces are those that were written."""
@@ -192,6 +237,17 @@ def add_journal_export(journal: typer.Typer, open_platform: OpenPlatform, readin
         _say(written, out)
 
     return journal
+
+
+@contextmanager
+def _archiving(open_platform: OpenPlatform) -> Iterator[tuple[Path, Connection[Any]]]:
+    with open_platform() as platform, platform.projector_pool.connection() as connection:
+        connection.execute("SET statement_timeout = 0")
+        yield platform.settings.data_dir / "archive", connection
+
+
+def _span(piece: Piece) -> str:
+    return f"{piece.events} events, positions {piece.first_position} to {piece.last_position}"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -10,16 +10,30 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
-from domain.base import Aggregate
+from domain.base import MAX_COUNT, Aggregate
+from runtime.event_archive.archive import ARCHIVED_UPTO, EventArchive
+from runtime.event_archive.rows import ArchivedEvent
 from runtime.recorder import IN_STREAM
 from runtime.store import History
 
 E = TypeVar("E", bound=Aggregate.Event, covariant=True)
 
-_COLUMNS = (
-    "position, stream_id, version, type, schema_version, data, event_id, command_id, correlation_id, causation_id,"
-    " actor_id, origin, recorded_at"
+_NAMES = (
+    "position",
+    "stream_id",
+    "version",
+    "type",
+    "schema_version",
+    "data",
+    "event_id",
+    "command_id",
+    "correlation_id",
+    "causation_id",
+    "actor_id",
+    "origin",
+    "recorded_at",
 )
+_COLUMNS = ", ".join(_NAMES)
 
 
 class Fact(msgspec.Struct, Generic[E], frozen=True):
@@ -109,34 +123,31 @@ class FactLog:
         types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
         strange = self._strange or self._look_up_types(connection, (0, 0))
         rows = connection.execute(
+            f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
             f"SELECT {_COLUMNS} FROM es.event WHERE position > %s AND position <= %s"
-            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[])"
-            " AND (%s::smallint IS NULL OR part = %s)"
-            " ORDER BY position LIMIT %s",
-            (after, upto, types, types, strange.ignored, part, part, limit),
+            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[]) ORDER BY position LIMIT %s) AS e"
+            " ON true ORDER BY position",
+            (after, upto, types, types, strange.ignored, limit),
             binary=True,
         ).fetchall()
-        return [Entry(row[0], row[1], row) for row in rows]
-
-    def of_stream(
-        self, connection: Connection[Any], stream_id: UUID, upto: int, topics: Sequence[str] | None
-    ) -> list[AnyFact]:
-        """The facts of one stream with position ≤ upto, oldest first; `topics` None means every topic."""
-        types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %s AND position <= %s"
-            " AND (%s::int[] IS NULL OR type = ANY(%s)) ORDER BY version",
-            (stream_id, upto, types, types),
-            binary=True,
-        ).fetchall()
-        return [self._fact(row) for row in rows]
+        archived = rows[0][-1]
+        found = [Entry(row[0], row[1], row) for row in rows if row[0] is not None]
+        if archived is None or archived <= after:
+            return found
+        old = self._archive.between(connection, after, min(upto, archived), self._wanted(topics, strange), limit)
+        return [*map(self._entry, old), *found][:limit]
 
     def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
         """The rows at these positions, in order."""
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM es.event WHERE position = ANY(%s) ORDER BY position", (positions,), binary=True
+            f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
+            f"SELECT {_COLUMNS} FROM es.event WHERE position = ANY(%s)) AS e ON true ORDER BY position",
+            (positions,),
+            binary=True,
         ).fetchall()
-        return [Entry(row[0], row[1], row) for row in rows]
+        archived = rows[0][-1]
+        old = [] if archived is None else self._archive.at(connection, (p for p in positions if p <= archived))
+        return [*map(self._entry, old), *(Entry(row[0], row[1], row) for row in rows if row[0] is not None)]
 
     def fact(self, entry: Entry) -> AnyFact:
         """The fact that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
@@ -159,6 +170,22 @@ class FactLog:
         ).fetchone()
         return Unknown(row[0], f"no event class has the topic {row[1]!r}") if row else None
 
+    @property
+    def _archive(self) -> EventArchive:
+        if self._history.archive is None:
+            raise TypeError("events are archived, and this process was not told where")
+        return self._history.archive
+
+    def _entry(self, one: ArchivedEvent) -> Entry:
+        """The row that the table would have."""
+        values = one._asdict() | {"type": self._history.types.type_id(one.topic)}
+        return Entry(one.position, one.stream_id, tuple(values[name] for name in _NAMES))
+
+    def _wanted(self, topics: Sequence[str] | None, strange: _Types) -> Callable[[ArchivedEvent], bool]:
+        ignored = {self._history.types.type_name(number) for number in strange.ignored}
+        wanted = None if topics is None else frozenset(topics)
+        return lambda one: (wanted is None or one.topic in wanted) and one.topic not in ignored
+
     def _look_up_types(self, connection: Connection[Any], stamp: tuple[int, int]) -> _Types:
         rows = connection.execute("SELECT id, name, ignored FROM es.event_type").fetchall()
         unknown = [(number, ignored) for number, name, ignored in rows if name not in self._known]
@@ -169,26 +196,56 @@ class FactLog:
     def stream(self, stream_id: UUID) -> Iterator[AnyFact]:
         """Every fact of one stream, oldest first."""
         with self._history.pool.connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %(stream)s {IN_STREAM} ORDER BY version",
-                {"stream": stream_id},
-                binary=True,
-            ).fetchall()
-        return (self._fact(row) for row in rows)
+            rows = self._stream(connection, stream_id, MAX_COUNT)
+        return map(self._fact, rows)
+
+    def of_stream(
+        self, connection: Connection[Any], stream_id: UUID, upto: int, topics: Sequence[str] | None
+    ) -> list[AnyFact]:
+        """The facts of one stream with position ≤ upto, oldest first; `topics` None means every topic."""
+        types = None if topics is None else {self._history.types.type_id(topic) for topic in topics}
+        rows = self._stream(connection, stream_id, upto)
+        return [self._fact(row) for row in rows if types is None or row[_NAMES.index("type")] in types]
+
+    def _stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[tuple[Any, ...]]:
+        rows = connection.execute(
+            f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
+            f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %(stream)s AND position <= %(upto)s {IN_STREAM}) AS e"
+            " ON true ORDER BY version",
+            {"stream": stream_id, "upto": upto},
+            binary=True,
+        ).fetchall()
+        archived = rows[0][-1]
+        old = [] if archived is None else self._archive.stream(connection, stream_id, min(upto, archived))
+        return [*(self._entry(one).row for one in old), *(row for row in rows if row[0] is not None)]
 
     def streams_beside(self, connection: Connection[Any], stream_id: UUID, topics: Sequence[str]) -> list[UUID]:
         """The streams that got a fact of these topics from a command that this stream got one from."""
         types = [self._history.types.type_id(topic) for topic in topics]
         rows = connection.execute(
+            f"SELECT archived_upto, e.stream_id FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
             "SELECT DISTINCT e.stream_id FROM es.event own JOIN es.command c USING (command_id)"
             " JOIN es.event e ON e.position BETWEEN c.first_position AND c.last_position"
-            " AND e.command_id = c.command_id WHERE own.stream_id = %s AND e.type = ANY (%s) ORDER BY 1",
+            " AND e.command_id = c.command_id WHERE own.stream_id = %s AND e.type = ANY (%s)) AS e ON true",
             (stream_id, types),
         ).fetchall()
-        return [stream for (stream,) in rows]
+        found = {stream for _, stream in rows if stream is not None}
+        if rows[0][0] is not None:
+            found |= self._archived_beside(connection, stream_id, frozenset(topics), rows[0][0])
+        return sorted(found)
+
+    def _archived_beside(
+        self, connection: Connection[Any], stream_id: UUID, topics: frozenset[str], upto: int
+    ) -> set[UUID]:
+        commands = {one.command_id for one in self._archive.stream(connection, stream_id, upto)}
+        spans = connection.execute(
+            "SELECT first_position, last_position FROM es.command WHERE command_id = ANY (%s)", (list(commands),)
+        ).fetchall()
+        beside = (one for first, last in spans for one in self._archive.between(connection, first - 1, last))
+        return {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
 
     def _fact(self, row: tuple[Any, ...]) -> AnyFact:
-        position, stream_id, version, type_id, schema_version, data, *rest = row
+        position, stream_id, version, type_id, schema_version, data, *rest = row[: len(_NAMES)]
         topic = self._history.types.type_name(type_id)
         event = self._history.codec.event(topic, stream_id, version, bytes(data), schema_version)
         return Fact(position, event, stream_id, version, topic, *rest)

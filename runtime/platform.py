@@ -17,6 +17,7 @@ from psycopg_pool import ConnectionPool
 from domain.base import Aggregate
 from runtime.attempts import Attempts
 from runtime.db import open_pool, refuse_forgetful
+from runtime.event_archive.archive import EventArchive
 from runtime.follow import Engine
 from runtime.keyring import Sealer, StoredKeyring
 from runtime.keys_database import refuse_elsewhere
@@ -74,7 +75,8 @@ class Platform:
         if settings.production:
             refuse_forgetful(self.keys_pool)
         self.keyring = StoredKeyring(self.keys_pool, self.secrets.key_encryption)
-        self.history = History(self.pool, kinds, self.keyring)
+        archive = EventArchive(settings.data_dir / "archive")
+        self.history = History(self.pool, kinds, self.keyring, archive)
         self.broker = open_broker(settings.redis.url)
         self.waker = Waker(self.broker, self.topics)
         self._open.callback(self.broker.close)

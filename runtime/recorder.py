@@ -24,6 +24,7 @@ from psycopg import Connection, Cursor, errors
 from psycopg import OperationalError as PsycopgOperationalError
 from psycopg_pool import ConnectionPool
 
+from runtime.event_archive.archive import ARCHIVED_UPTO, EventArchive
 from runtime.telemetry import EVENTS_APPENDED
 
 #: Which partitions of the log have events of %(stream)s: all others are not looked at.
@@ -67,8 +68,14 @@ class StreamConflict(IntegrityError):
 class FloorRecorder(ApplicationRecorder):
     """Appends through `es.append` and reads what is safe to read."""
 
-    def __init__(self, pool: ConnectionPool[Connection[Any]], schema_version: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool[Connection[Any]],
+        schema_version: Callable[[str], int],
+        archive: EventArchive | None = None,
+    ) -> None:
         self._pool = pool
+        self._archive = archive
         self._schema_version = schema_version
         self._type_ids: dict[str, int] = {}
         self._type_names: dict[int, str] = {}
@@ -131,23 +138,39 @@ class FloorRecorder(ApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         order = "DESC" if desc else "ASC"
+        bounds = {"gt": -1 if gt is None else gt, "lte": 2**31 - 1 if lte is None else lte}
         try:
             with self._pool.connection() as connection:
                 rows = connection.execute(
+                    f"SELECT archived_upto, e.* FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
                     "SELECT version, type, data, schema_version FROM es.event WHERE stream_id = %(stream)s"
                     f" AND version > %(gt)s AND version <= %(lte)s {IN_STREAM}"
-                    f" ORDER BY version {order} LIMIT %(limit)s",
-                    {
-                        "stream": originator_id,
-                        "gt": -1 if gt is None else gt,
-                        "lte": 2**31 - 1 if lte is None else lte,
-                        "limit": limit,
-                    },
+                    f" ORDER BY version {order} LIMIT %(limit)s) AS e ON true ORDER BY version {order}",
+                    {"stream": originator_id, "limit": limit, **bounds},
                     prepare=True,
                 ).fetchall()
+                upto = rows[0][0]
+                old = [] if upto is None else self._archived(connection, originator_id, upto, **bounds)
         except PsycopgOperationalError as error:
             raise OperationalError(str(error)) from error
-        return [VersionedEvent(originator_id, v, self.type_name(t), bytes(d), s) for v, t, d, s in rows]
+        found = [
+            VersionedEvent(originator_id, v, self.type_name(t), bytes(d), s) for _, v, t, d, s in rows if v is not None
+        ]
+        if old:  # they come before all that is in the table
+            found = [*found, *old[::-1]] if desc else [*old, *found]
+        return found[:limit]
+
+    def _archived(
+        self, connection: Connection[Any], stream_id: UUID | str, upto: int, *, gt: int, lte: int
+    ) -> list[VersionedEvent]:
+        """What of the stream lies in files."""
+        if self._archive is None:
+            raise TypeError("events are archived, and this process was not told where")
+        return [
+            VersionedEvent(stream_id, one.version, one.topic, one.data, one.schema_version)
+            for one in self._archive.stream(connection, UUID(str(stream_id)), upto)
+            if gt < one.version <= lte
+        ]
 
     def select_notifications(
         self,

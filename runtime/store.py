@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from domain.base import Aggregate, Created
 from domain.errors import Conflict, NotFound
 from runtime.codec import EventMapper
+from runtime.event_archive.archive import EventArchive
 from runtime.keyring import Keyring
 from runtime.recorder import Beside, CommandRepeated, FloorRecorder, Metadata, StreamConflict
 from runtime.snapshots import Snapshot, Snapshots
@@ -85,12 +86,18 @@ class History(Application[UUID]):
     """All events of the site, behind the library's mapper and recorder seams."""
 
     def __init__(
-        self, pool: ConnectionPool[Connection[Any]], kinds: Iterable[type[Aggregate.Event]], keyring: Keyring
+        self,
+        pool: ConnectionPool[Connection[Any]],
+        kinds: Iterable[type[Aggregate.Event]],
+        keyring: Keyring,
+        archive: EventArchive | None = None,
     ) -> None:
+        """`archive` has the events that do not lie in the table any more; unless given, all do."""
         self.pool = pool
+        self.archive = archive
         self.keyring = keyring
         self._event_mapper = EventMapper(kinds, keyring)
-        self._event_recorder = FloorRecorder(pool, self._event_mapper.schema_version)
+        self._event_recorder = FloorRecorder(pool, self._event_mapper.schema_version, archive)
         super().__init__({"AGGREGATE_CACHE_MAXSIZE": str(CACHED_AGGREGATES), "IS_SNAPSHOTTING_ENABLED": "y"})
 
     def construct_mapper(self) -> Mapper[UUID]:

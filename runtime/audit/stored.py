@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
 
 from psycopg import Connection
@@ -10,6 +10,9 @@ from psycopg.rows import class_row
 
 from runtime.audit.block import Block
 from runtime.audit.merkle import leaf_hash
+from runtime.audit.redactions import redactions
+from runtime.event_archive.archive import EventArchive, pieces
+from runtime.event_archive.rows import leaf_of, position_of
 
 #: Columns of `Block`.
 BLOCK: LiteralString = "no, first_position, last_position, events, total, root, previous, tree, sealed_at, signature"
@@ -57,17 +60,31 @@ def blocks(connection: Connection[Any], page: int = 1000) -> Iterator[Block]:
         after = found[-1].no
 
 
-def records(connection: Connection[Any], after: int, upto: int, limit: int | None = None) -> bytes:
-    """A `RECORD` of every event with after < position ≤ upto."""
+def records(
+    connection: Connection[Any], after: int, upto: int, limit: int | None = None, archive: EventArchive | None = None
+) -> bytes:
+    """A `RECORD` of every event with after < position ≤ upto; of those in `archive` too."""
     found = list[bytes]()
-    with connection.cursor() as cursor, cursor.copy(_HASHED, (after, upto, limit)) as copy:
+    end = after
+    if archive is not None and (held := pieces(connection)):
+        end = max(after, held[-1].last_position)
+        gone = {one.position: (one.original_sha256, one.data_sha256) for one in redactions(connection)}
+        for row in archive.rows(connection, after, min(upto, end)):
+            found += (row[_POSITION], leaf_of(row, gone.get(position_of(row))))
+    for row in copied_rows(connection, _HASHED, (after, upto, limit)):
+        found += (row[_POSITION], leaf_hash(row))
+    return b"".join(found)
+
+
+def copied_rows(connection: Connection[Any], query: LiteralString, params: Sequence[object]) -> Iterator[bytes]:
+    """The rows of a `COPY … TO STDOUT (FORMAT binary)`, as they are sent: one in a message."""
+    with connection.cursor() as cursor, cursor.copy(query, params) as copy:
         for message in copy:
             row = bytes(message)
             if row.startswith(_SIGNATURE):  # it comes with the first row
                 row = row[_HEAD_BYTES:]
             if row and row != _TAIL:
-                found += (row[_POSITION], leaf_hash(row))
-    return b"".join(found)
+                yield row
 
 
 class Nodes:

@@ -16,6 +16,7 @@ from runtime.audit.merkle import root
 from runtime.audit.redactions import Undeclared, check_all
 from runtime.audit.stored import BEGINNING, BLOCK, last_block
 from runtime.audit.stored import records as read_records
+from runtime.event_archive.archive import EventArchive
 
 #: Blocks that one statement compares.
 BLOCKS_AT_ONCE = 50
@@ -60,11 +61,12 @@ def verify(
     connection: Connection[Any],
     key: Ed25519PublicKey,
     known: Sequence[Block] = (),
+    archive: EventArchive | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verified:
     """Compares the whole log with the chain; `known` are heads that somebody kept, which it has to go on from.
 
-    Raises `Tampered` at the first place that differs.
+    `archive` has what lies in files. Raises `Tampered` at the first place that differs, `ArchiveBroken`.
     """
     try:
         redacted = check_all(connection, key)
@@ -75,7 +77,7 @@ def verify(
         for sealed in page:
             _check_block(sealed, chain)
         upto = page[-1].block.last_position
-        _compare(read_records(connection, before, upto), b"".join(sealed.leaves for sealed in page))
+        _compare(read_records(connection, before, upto, archive=archive), b"".join(sealed.leaves for sealed in page))
         before = upto
         progress(chain.total, end.total if end else chain.total)
     _check_known(connection, known, key)

@@ -254,12 +254,17 @@ def _past(connection: Connection[Any], root: Path, key_fingerprint: str) -> list
     if (found[0] if found else None) != last.last_event or last.key_fingerprint != key_fingerprint:
         raise BackupRefused(f"{last.name} is of another history than this site's: make a full backup")
     if set(last.archived) - set(_archived(connection)):
-        raise BackupRefused(f"days of the journal came back from the archive after {last.name}: make a full backup")
+        raise BackupRefused(f"something came back from the archive after {last.name}: make a full backup")
+    if any(name.startswith("events ") for name in set(_archived(connection)) - set(last.archived)):
+        raise BackupRefused(f"events were archived after {last.name}: make a full backup")
     return chain_of(root, last)
 
 
 def _archived(connection: Connection[Any]) -> list[str]:
-    rows = connection.execute("SELECT edge_id || ' ' || day FROM journal.archived_day ORDER BY 1").fetchall()
+    rows = connection.execute(
+        "SELECT edge_id || ' ' || day FROM journal.archived_day"
+        " UNION ALL SELECT 'events ' || first_position FROM es.archived_events ORDER BY 1"
+    ).fetchall()
     return [str(row[0]) for row in rows]
 
 

@@ -27,6 +27,7 @@ from runtime.backup import copying, erased, manifest
 from runtime.backup.create import chain_of
 from runtime.backup.manifest import BackupRefused, Manifest, Rows
 from runtime.backup.tables import DEAD_LETTERS, SUBJECTS, Mode, Part, Table, migrations, tables
+from runtime.event_archive.archive import pieces
 from runtime.keys_database import merge
 
 #: New positions begin this far behind every position that the lost site may have handed out, so that a position names
@@ -380,6 +381,10 @@ def _unseal(connection: Connection[Any]) -> None:
 
 
 def _refuse_archived_after(connection: Connection[Any], position: int) -> None:
+    if connection.execute("SELECT to_regclass('es.archived_events')").fetchone() != (None,):
+        held = pieces(connection)
+        if held and position <= held[-1].last_position:
+            raise BackupRefused(f"events after position {position} were archived: take an earlier backup")
     row = connection.execute(
         "SELECT max(day) FROM journal.archived_day WHERE day >= (SELECT (min(recorded_at) AT TIME ZONE 'UTC')::date - 1"
         " FROM es.event WHERE position > %s)",

@@ -16,6 +16,8 @@ from psycopg import Connection
 
 from domain.base import Aggregate
 from runtime.codec import EventMapper
+from runtime.event_archive.archive import ARCHIVED_UPTO
+from runtime.event_archive.rows import ArchivedEvent
 from runtime.facts import Fact
 from runtime.store import History
 
@@ -86,6 +88,16 @@ class Selection:
         ]
         return [condition for value, condition in wanted if value is not None]
 
+    def has(self, one: ArchivedEvent) -> bool:
+        """The same conditions for an event that lies in a file."""
+        return (
+            (self.topics is None or one.topic in self.topics)
+            and (self.stream_id is None or one.stream_id == self.stream_id)
+            and (self.actor_id is None or one.actor_id == self.actor_id)
+            and (self.since is None or one.decided_at >= self.since)
+            and (self.until is None or one.decided_at < self.until)
+        )
+
     def params(self) -> dict[str, Any]:
         return {**vars(self), "topics": None if self.topics is None else list(self.topics)}
 
@@ -120,6 +132,7 @@ class SelectedFacts:
 
     def __init__(self, history: History, kinds: Iterable[type[Aggregate.Event]], *, with_personal: bool) -> None:
         self._types = history.types
+        self._archive = history.archive
         self._mapper = history.codec if with_personal else EventMapper(kinds, Withheld())
         self._with_personal = with_personal
 
@@ -181,7 +194,7 @@ class SelectedFacts:
         after, end = selection.first - 1, upto if selection.last is None else min(upto, selection.last)
         while after < end:
             edge = end if selection.stream_id else min(after + WINDOW, end)
-            for type_id, day, events, data_bytes, first, last in _counted(connection, selection, after, edge):
+            for type_id, day, events, data_bytes, first, last in self._counted(connection, selection, after, edge):
                 names[type_id, day] += events
                 size[type_id, day] += data_bytes
                 found.first = first if found.first is None else min(found.first, first)
@@ -207,11 +220,45 @@ class SelectedFacts:
         by: LiteralString = "version" if selection.stream_id else "position"
         where = " AND ".join(("position > %(after)s", "position <= %(upto)s", *selection.conditions()))
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM es.event WHERE {where} ORDER BY {by} {order} LIMIT %(limit)s",
+            f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL (SELECT {_COLUMNS} FROM es.event"
+            f" WHERE {where} ORDER BY {by} {order} LIMIT %(limit)s) AS e ON true ORDER BY {by} {order}",
             {**selection.params(), "after": after, "upto": upto, "limit": limit},
             binary=True,
         ).fetchall()
-        return [self._fact(row) for row in rows]
+        archived = -1 if rows[0][-1] is None else rows[0][-1]
+        found = [self._fact(row[:-1]) for row in rows if row[0] is not None]
+        if archived <= after or (order == "DESC" and len(found) == limit):
+            return found
+        old = self._archived(connection, selection, after, min(upto, archived))
+        return [*old, *found][:limit] if order == "ASC" else [*found, *old[::-1]][:limit]
+
+    def _archived(self, connection: Connection[Any], selection: Selection, after: int, upto: int) -> list[StoredFact]:
+        """What of the selection lies in files, oldest first."""
+        if self._archive is None:
+            raise TypeError("events are archived, and this process was not told where")
+        if selection.stream_id:
+            of_stream = self._archive.stream(connection, selection.stream_id, upto)
+            found = [one for one in of_stream if one.position > after and selection.has(one)]
+        else:
+            found = self._archive.between(connection, after, upto, selection.has)
+        return [self._fact(_as_row(one, self._types.type_id(one.topic))) for one in found]
+
+    def _counted(
+        self, connection: Connection[Any], selection: Selection, after: int, upto: int
+    ) -> Iterator[tuple[int, date, int, int, int, int]]:
+        """Type, day, events, bytes of data, first and last position."""
+        where = " AND ".join(("position > %(after)s", "position <= %(upto)s", *selection.conditions()))
+        rows = connection.execute(
+            f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL (SELECT type, ({_AT} AT TIME ZONE"
+            " 'UTC')::date, count(*), sum(octet_length(data))::bigint, min(position), max(position) FROM es.event"
+            f" WHERE {where} GROUP BY 1, 2) AS e ON true",
+            {**selection.params(), "after": after, "upto": upto},
+        ).fetchall()
+        yield from (row[:-1] for row in rows if row[0] is not None)
+        archived = -1 if rows[0][-1] is None else rows[0][-1]
+        for stored in self._archived(connection, selection, after, min(upto, archived)) if archived > after else ():
+            day, place = stored.at.astimezone(UTC).date(), stored.position
+            yield self._types.type_id(stored.topic), day, 1, len(stored.data), place, place
 
     def _fact(self, row: tuple[Any, ...]) -> StoredFact:
         position, stream_id, version, type_id, *rest = row
@@ -222,6 +269,13 @@ class SelectedFacts:
         except MapperDeserialisationError as error:
             raise BadSelection(f"the event at position {position} cannot be read: {error}") from None
         return StoredFact(position, event, stream_id, version, topic, *rest)
+
+
+def _as_row(one: ArchivedEvent, type_id: int) -> tuple[Any, ...]:
+    """As the table has it."""
+    ids = one.event_id, one.command_id, one.correlation_id, one.causation_id, one.actor_id
+    stored = one.part, one.schema_version, one.data
+    return one.position, one.stream_id, one.version, type_id, *ids, one.origin, one.recorded_at, *stored
 
 
 def safe_position(connection: Connection[Any]) -> int:
@@ -258,15 +312,6 @@ def moment(text: str, now: datetime) -> datetime:
         raise BadSelection(
             f"{text!r} is no time: write 2031-01-31, 2031-01-31T12:00:00Z, or 2h for 2 hours ago"
         ) from None
-
-
-def _counted(connection: Connection[Any], selection: Selection, after: int, upto: int) -> list[tuple[Any, ...]]:
-    where = " AND ".join(("position > %(after)s", "position <= %(upto)s", *selection.conditions()))
-    return connection.execute(
-        f"SELECT type, ({_AT} AT TIME ZONE 'UTC')::date, count(*), sum(octet_length(data))::bigint, min(position),"
-        f" max(position) FROM es.event WHERE {where} GROUP BY 1, 2",
-        {**selection.params(), "after": after, "upto": upto},
-    ).fetchall()
 
 
 def _stored_bytes(connection: Connection[Any]) -> int:

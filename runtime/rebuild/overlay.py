@@ -18,7 +18,7 @@ from eventsourcing.persistence import MapperDeserialisationError
 from psycopg import Connection
 
 from domain.base import SYSTEM
-from runtime.facts import AnyFact, Fact
+from runtime.facts import AnyFact, Fact, FactLog
 from runtime.rebuild.errors import RebuildFailed
 from runtime.store import History
 
@@ -59,7 +59,7 @@ class Overlay:
         facts = []
         for number, added in enumerate(self.added, 1):
             counts[added.stream_id] += 1
-            version = _version(connection, added.stream_id, after) + counts[added.stream_id]
+            version = _version(history, connection, added.stream_id, after) + counts[added.stream_id]
             fact = _fact(history, added, number, after + number, version)
             if topics is None or added.type in topics:
                 facts.append(fact)
@@ -96,9 +96,6 @@ def _fact(history: History, added: Added, number: int, position: int, version: i
     return Fact(position, event, added.stream_id, version, added.type, *ids, "what-if", added.at)
 
 
-def _version(connection: Connection[Any], stream_id: UUID, upto: int) -> int:
-    row = connection.execute(
-        "SELECT coalesce(max(version), 0) FROM es.event WHERE stream_id = %s AND position <= %s", (stream_id, upto)
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+def _version(history: History, connection: Connection[Any], stream_id: UUID, upto: int) -> int:
+    facts = FactLog(history).of_stream(connection, stream_id, upto, None)
+    return facts[-1].version if facts else 0

@@ -149,6 +149,10 @@ def position_at(platform: Platform, connection: Connection[Any], moment: datetim
         " AND (convert_from(data, 'UTF8')::jsonb ->> 'timestamp')::timestamptz > %s",
         (safe, moment),
     ).fetchone()
+    archive = platform.history.archive
+    old = archive.first_after(connection, moment) if archive else None
+    if old is not None:
+        return old - 1
     return safe if row is None or row[0] is None else int(row[0])
 
 

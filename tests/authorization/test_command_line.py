@@ -29,6 +29,7 @@ AS_NOBODY = {
     "backup base", "backup verify-base",
     "backup create", "backup list", "backup verify", "backup restore", "backup prune", "backup edges",
     "events tail", "events show", "events stats", "events export", "events verify-export",
+    "events archive", "events archives", "events restore-archive",
     "audit verify", "audit head", "audit heads", "audit verify-export", "audit redact", "audit redactions",
 }  # fmt: skip
 

@@ -27,12 +27,12 @@ pytestmark = pytest.mark.engine
 
 Owner = psycopg.Connection[tuple[Any, ...]]
 #: Positions of a partition here.
-SIZE = 7
+SIZE = 8
 
 
 @pytest.fixture
 def small(owner: Owner) -> None:
-    """The log of this database is in partitions of seven positions, and nothing is in the first one."""
+    """The log of this database is in partitions of eight positions, and nothing is in the first one."""
     owner.execute("SELECT setval('es.position', 59999999)")
     owner.execute("SELECT es.cover_events(60000000, 60000000, %s)", (SIZE,))
 
