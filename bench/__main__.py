@@ -15,6 +15,7 @@ SHORT = {
     "lag": ["50"],
     "load": ["--seconds=5", "--kill", "--timeout=2"],
     "projector": ["--users=2000", "--segments=20", "--rounds=2", "--lag-seconds=3"],
+    "ranks": ["--users=20000", "--rounds=2"],
     "rebuild": ["--events=20000", "--swaps=5"],
     "restore": ["--peers=100000"],
     "several": ["--peers=30"],

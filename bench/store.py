@@ -249,7 +249,7 @@ def _projecting(platform: Platform, events: int) -> None:
         _save_grants(platform, EVENTS_PER_SAVE // 6)
     engine = platform.engine()
     figures: dict[str, list[float]] = {}
-    for projection in (p for p in ALL if p.name in {"bonus", "audit"}):
+    for projection in (p for p in ALL if p.name in {"bonus", "audit", "user_statistics"}):
         total = _count(platform, projection)
         began = time.perf_counter()
         engine.drain(projection)

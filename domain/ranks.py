@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 
@@ -37,13 +38,16 @@ WEIGHTS: dict[Dimension, int] = {
 }
 
 
-def percentile(up_to: int, having: int) -> int:
-    """The rank of a value of which `up_to` of the `having` users with more than nothing have as much or less.
+#: How many steps divide those who have something.
+STEPS = 100
 
-    0 for nothing, 100 for the most; equal values have equal ranks.
+
+def percentile(value: int, steps: Sequence[int]) -> int:
+    """The rank of a value: how many hundredths of those who have something have as much or less, rounded down.
+
+    The n-th of the `steps` is what n hundredths do not exceed. 0 for nothing, 1 to 100 for more; ties are equal.
     """
-    assert 0 <= up_to <= having, "whoever has as much or less has something"
-    return -(-100 * up_to // having) if up_to else 0
+    return max(1, bisect_right(steps, value)) if value > 0 else 0
 
 
 def overall(ranks: Mapping[Dimension, int | None], uploaded: int, downloaded: int) -> int | None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, LiteralString, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from psycopg import Connection
 from psycopg.rows import dict_row
 
 from domain.privacy import PrivacyKey
-from domain.ranks import Dimension, overall, percentile
+from domain.ranks import STEPS, Dimension, overall, percentile
 from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Member, NotPermitted, ReadDb
+from runtime.http.deps import Clock, Member, NotPermitted, ReadDb
 from runtime.http.types import Id
 from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["user stats"], route_class=StrictRoute)
 
+#: How long a look at everybody's numbers serves.
+SEEN_FOR = timedelta(minutes=1)
 #: The numbers that are ranked, of `n` in user_statistics and `s` in user_stats. What was done anonymously is not: the
 #: rank would tell of it. Nothing is counted yet in the other dimensions.
 _VALUES: dict[Dimension, LiteralString] = {
@@ -62,12 +66,28 @@ class Ranked(NamedTuple):
     downloaded: int
 
 
+class Spread(NamedTuple):
+    """How everybody's numbers are spread: 100 steps for each dimension in which anybody has anything."""
+
+    seen_at: datetime
+    steps: dict[Dimension, list[int]]
+
+
+def spread(request: Request, db: ReadDb, now: Clock) -> Spread:
+    """The spread as this process last looked at it, at most `SEEN_FOR` ago: it takes a pass over all users."""
+    state = request.app.state
+    seen: Spread | None = getattr(state, "spread_of_numbers", None)
+    if seen is None or not timedelta(0) <= now - seen.seen_at < SEEN_FOR:
+        seen = state.spread_of_numbers = Spread(now, spread_steps(db))
+    return seen
+
+
 @router.get("/{user_id}/ranks", dependencies=[fresh("peers", "users", "user_statistics", "privacy")])
-def get_user_ranks(user_id: Id, caller: Member, db: ReadDb) -> UserRanks:
-    """The user's place among all enabled accounts; null is what the user hides."""
+def get_user_ranks(user_id: Id, caller: Member, db: ReadDb, everybody: Annotated[Spread, Depends(spread)]) -> UserRanks:
+    """The user's place among all enabled accounts, as these were within a minute; null is what the user hides."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
-    found = ranked(db, user_id)
+    found = ranked(db, user_id, everybody.steps)
     if found is None:
         raise NoSuchThing("no such user")
     ranks = UserRanks.model_validate({"id": user_id, **found.ranks})
@@ -78,31 +98,33 @@ def get_user_ranks(user_id: Id, caller: Member, db: ReadDb) -> UserRanks:
     return shown.model_copy(update={"overall": overall(visible, found.uploaded, found.downloaded)})
 
 
-def ranked(db: Connection[Any], user_id: UUID) -> Ranked | None:
-    """The user's ranks among enabled accounts, None when nobody has counted such a user."""
+def ranked(db: Connection[Any], user_id: UUID, steps: Mapping[Dimension, Sequence[int]]) -> Ranked | None:
+    """The user's ranks by these steps, None when nobody has counted such a user."""
     with db.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_RANKED, {"user": user_id, "site": UUID(int=0)}).fetchone()
-    if row is None or row["uploaded"] is None:
+        row = cursor.execute(
+            f"SELECT {_OWN} {_FROM} WHERE n.user_id = %s AND n.joined_at IS NOT NULL", (user_id,)
+        ).fetchone()
+    if row is None:
         return None
-    ranks = {
-        dimension: percentile(row[f"{dimension}_up_to"], row[f"{dimension}_having"])
-        if row[f"{dimension}_having"]
-        else None
-        for dimension in _VALUES
-    }
+    ranks = {dimension: percentile(row[dimension], steps[dimension]) for dimension in _VALUES if dimension in steps}
     return Ranked({**dict.fromkeys(Dimension), **ranks}, row["uploaded"], row["downloaded"])
+
+
+def spread_steps(db: Connection[Any]) -> dict[Dimension, list[int]]:
+    """The steps between enabled accounts that have something, of each dimension in which there are any."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            f"SELECT {_SPREAD} {_FROM} WHERE n.accounts > 0 AND n.user_id <> %(site)s",
+            {"hundredths": [n / STEPS for n in range(1, STEPS + 1)], "site": UUID(int=0)},
+        ).fetchone()
+    assert row is not None, "aggregates are one row"
+    return {dimension: row[dimension] for dimension in _VALUES if row[dimension] is not None}
 
 
 _FROM: LiteralString = "FROM read.user_statistics n LEFT JOIN read.user_stats s USING (user_id)"
 _OWN: LiteralString = ", ".join(f"{value} AS {dimension}" for dimension, value in _VALUES.items())
-_COUNTS: LiteralString = ", ".join(
-    f"count(*) FILTER (WHERE {value} > 0) AS {dimension}_having,"
-    f" count(*) FILTER (WHERE {value} > 0 AND {value} <= own.{dimension}) AS {dimension}_up_to"
+_SPREAD: LiteralString = ", ".join(
+    f"percentile_disc(%(hundredths)s::float8[]) WITHIN GROUP (ORDER BY {value}) FILTER (WHERE {value} > 0)"
+    f" AS {dimension}"
     for dimension, value in _VALUES.items()
-)
-#: One pass over everybody. The user is among them, also when its account is disabled.
-_RANKED: LiteralString = (
-    f"WITH own AS (SELECT {_OWN} {_FROM} WHERE n.user_id = %(user)s AND n.joined_at IS NOT NULL)"
-    f" SELECT max(own.uploaded) AS uploaded, max(own.downloaded) AS downloaded, {_COUNTS}"
-    f" {_FROM} CROSS JOIN own WHERE n.user_id <> %(site)s AND (n.accounts > 0 OR n.user_id = %(user)s)"
 )

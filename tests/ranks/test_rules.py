@@ -7,12 +7,17 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ranks import WEIGHTS, Dimension, overall, percentile
+from domain.ranks import STEPS, WEIGHTS, Dimension, overall, percentile
 
 
 def ranks(values: list[int]) -> list[int]:
+    """As a look at everybody gives the steps: the smallest value that n hundredths do not exceed."""
     having = sorted(value for value in values if value > 0)
-    return [percentile(bisect_right(having, value), len(having)) for value in values]
+    steps = [having[-(-n * len(having) // STEPS) - 1] for n in range(1, STEPS + 1)] if having else []
+    found = [percentile(value, steps) for value in values]
+    exact = [max(1, STEPS * bisect_right(having, value) // len(having)) if value else 0 for value in values]
+    assert found == exact, "hundredths of those who have as much or less"
+    return found
 
 
 def test_gazelles_weights() -> None:
@@ -23,8 +28,9 @@ def test_gazelles_weights() -> None:
 def test_ranks_of_a_few() -> None:
     assert ranks([0, 5]) == [0, 100]
     assert ranks([1, 2, 2, 4]) == [25, 75, 75, 100]
+    assert ranks([5, 6, 7]) == [33, 66, 100]
     assert ranks([0, 0, 7, 1000]) == [0, 0, 50, 100]
-    assert ranks(list(range(1, 1001)))[:12] == [1] * 10 + [2] * 2
+    assert ranks(list(range(1, 1001)))[:12] == [1] * 12
 
 
 @given(values=st.lists(st.integers(0, 50), min_size=1, max_size=60))
