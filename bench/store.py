@@ -257,7 +257,7 @@ def _projecting(platform: Platform, events: int) -> None:
         began = time.perf_counter()
         rebuild(platform, projection)
         figures[f"{projection.name}, rebuild and swap"] = [total / (time.perf_counter() - began)]
-    show("projecting, row by row", figures, next(iter(figures)), "events/s")
+    show("projecting, by the row or folded (user_statistics)", figures, "bonus, live batches", "events/s")
 
 
 def _save_grants(platform: Platform, count: int) -> None:
