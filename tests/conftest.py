@@ -139,6 +139,16 @@ def shared_platform(postgres: Postgres, valkey: Valkey) -> Iterator[Platform]:
     drop_database(postgres, url)
 
 
+@pytest.fixture(scope="module")
+def shared_client(shared_platform: Platform) -> Iterator[Client]:
+    """One site for all tests of a module, each of which asks about people of its own."""
+    from runtime.api import create_app
+    from tests.members import Client, Members
+
+    with TestClient(create_app(shared_platform)) as api:
+        yield Client(Members(shared_platform), api)
+
+
 @pytest.fixture
 def given(platform: Platform) -> Given:
     return Given(platform)

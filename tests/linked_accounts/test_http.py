@@ -14,6 +14,11 @@ from tests.members import Client, Member
 pytestmark = pytest.mark.engine
 
 
+@pytest.fixture
+def client(shared_client: Client) -> Client:
+    return shared_client
+
+
 def link(client: Client, staff: Member, one: Member, other: Member, reason: str = "same printer") -> Response:
     return client.post(staff, f"/users/{one.id}/linked-accounts", {"user_id": str(other.id), "reason": reason})
 

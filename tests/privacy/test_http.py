@@ -13,12 +13,24 @@ from domain.privacy import PrivacyKey
 from projections import ALL
 from projections.privacy import privacy
 from tests.given import projected
-from tests.members import Client, Member
+from tests.in_process import TestClient
+from tests.members import Client, Member, Members
 from tests.peers.edges import ShippingEdge, announce
 
 pytestmark = pytest.mark.engine
 
 PATH = "/users/me/privacy"
+
+
+@pytest.fixture
+def client(shared_client: Client) -> Client:
+    return shared_client
+
+
+@pytest.fixture
+def alone(members: Members, api: TestClient) -> Client:
+    """A site of its own: for tests that change a group, list everything or have an edge."""
+    return Client(members, api)
 
 
 def choose(client: Client, who: Member, **settings: str) -> Any:
@@ -84,95 +96,95 @@ def test_a_choice_is_made_on_what_the_caller_looks_at(client: Client) -> None:
     assert (again["version"], again["position"]) == (version + 1, 0)
 
 
-def test_hidden_numbers_are_null_and_named(client: Client) -> None:
-    ada, grace = client.members.join("ada", points=5), client.members.join("grace")
+def test_hidden_numbers_are_null_and_named(alone: Client) -> None:
+    ada, grace = alone.members.join("ada", points=5), alone.members.join("grace")
     film = ada.uploads()
-    edge = ShippingEdge(client.platform)
+    edge = ShippingEdge(alone.platform)
     edge.ship([announce(n, Event.REGULAR, user=ada.id, torrent=film.id, up=100 * n) for n in range(3)])
-    choose(client, ada, uploaded="hidden", ratio="hidden", snatched="count", seeding="hidden")
-    stats = client.get(grace, f"/users/{ada.id}/stats").json()
+    choose(alone, ada, uploaded="hidden", ratio="hidden", snatched="count", seeding="hidden")
+    stats = alone.get(grace, f"/users/{ada.id}/stats").json()
     hidden = ["uploaded", "raw_uploaded", "ratio", "buffer", "torrents"]
     hidden += ["seeding", "seed_size", "seed_time_s", "average_seed_time_s"]
     hidden += ["bonus_points", "bonus_spent", "bonus_earned"]
     assert stats["privacy"] == dict.fromkeys(hidden, "hidden")
     assert {stats[name] for name in hidden} == {None}
     assert (stats["downloaded"], stats["snatched"], stats["leeching"]) == (0, 0, 0)
-    other = client.get(ada, f"/users/{grace.id}/stats").json()
+    other = alone.get(ada, f"/users/{grace.id}/stats").json()
     assert (other["privacy"], other["uploaded"]) == ({}, 0)
 
 
-def test_history_is_marked_for_staff(client: Client) -> None:
-    ada, staff = client.members.join("ada"), client.members.join("linus", "moderator")
+def test_history_is_marked_for_staff(alone: Client) -> None:
+    ada, staff = alone.members.join("ada"), alone.members.join("linus", "moderator")
     film = ada.uploads()
-    ShippingEdge(client.platform).ship([announce(n, user=ada.id, torrent=film.id, up=100 * n) for n in range(2)])
-    choose(client, ada, uploaded="hidden", ratio="hidden")
+    ShippingEdge(alone.platform).ship([announce(n, user=ada.id, torrent=film.id, up=100 * n) for n in range(2)])
+    choose(alone, ada, uploaded="hidden", ratio="hidden")
     period = {"from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"}
-    seen, own = (client.get(who, f"/users/{ada.id}/history", **period).json() for who in (staff, ada))
+    seen, own = (alone.get(who, f"/users/{ada.id}/history", **period).json() for who in (staff, ada))
     assert seen["privacy"] == {"uploaded": "overridden"}
     assert own["privacy"] == {}
     assert [day["uploaded"] for day in seen["items"]] == [day["uploaded"] for day in own["items"]] == [100]
 
 
-def without_override(client: Client, slug: str) -> None:
+def without_override(alone: Client, slug: str) -> None:
     """Let a group see private things, but not what users hide."""
-    sysop = client.members.join("root", "sysop")
+    sysop = alone.members.join("root", "sysop")
     granted = next(permissions for name, _, _, permissions in GROUPS if name == slug)
     rights = granted - {Permission.USERS_OVERRIDE_PRIVACY, Permission.USERS_DISABLE, Permission.USERS_SEE_SWARMS}
-    answer = client.send("PUT", f"/groups/{slug}/permissions", sysop, {"permissions": sorted(rights)})
+    answer = alone.send("PUT", f"/groups/{slug}/permissions", sysop, {"permissions": sorted(rights)})
     assert answer.status_code == 200, answer.text
 
 
-def test_the_right_to_see_addresses_does_not_show_hidden_numbers(client: Client) -> None:
-    ada, staff = client.members.join("ada"), client.members.join("linus", "moderator")
+def test_the_right_to_see_addresses_does_not_show_hidden_numbers(alone: Client) -> None:
+    ada, staff = alone.members.join("ada"), alone.members.join("linus", "moderator")
     film = ada.uploads()
-    ShippingEdge(client.platform).ship([announce(n, user=ada.id, torrent=film.id, up=100 * n) for n in range(2)])
-    choose(client, ada, uploaded="hidden", ratio="hidden")
-    without_override(client, "moderator")
+    ShippingEdge(alone.platform).ship([announce(n, user=ada.id, torrent=film.id, up=100 * n) for n in range(2)])
+    choose(alone, ada, uploaded="hidden", ratio="hidden")
+    without_override(alone, "moderator")
     period = {"from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"}
-    history = client.get(staff, f"/users/{ada.id}/history", **period).json()
+    history = alone.get(staff, f"/users/{ada.id}/history", **period).json()
     assert history["privacy"] == {"uploaded": "hidden"}
     assert [(day["uploaded"], day["downloaded"]) for day in history["items"]] == [(None, 0)]
-    refused = client.get(staff, f"/users/{ada.id}/stats/transfers")
+    refused = alone.get(staff, f"/users/{ada.id}/stats/transfers")
     assert (refused.status_code, refused.json()["code"]) == (403, "not_permitted")
 
 
-def test_a_swarm_does_not_name_who_hides_in_it(client: Client) -> None:
-    ada, grace = client.members.join("ada"), client.members.join("grace")
-    staff, film = client.members.join("linus", "moderator"), ada.uploads()
-    ShippingEdge(client.platform).ship(
+def test_a_swarm_does_not_name_who_hides_in_it(alone: Client) -> None:
+    ada, grace = alone.members.join("ada"), alone.members.join("grace")
+    staff, film = alone.members.join("linus", "moderator"), ada.uploads()
+    ShippingEdge(alone.platform).ship(
         [announce(0, user=ada.id, torrent=film.id, up=5), announce(1, user=grace.id, torrent=film.id, left=7)]
     )
 
     def seen(who: Member) -> list[tuple[Any, ...]]:
-        peers = client.get(who, f"/torrents/{film.id}/peers").json()["items"]
+        peers = alone.get(who, f"/torrents/{film.id}/peers").json()["items"]
         return [(one["user"] and one["user"]["username"], one["uploaded"], one["privacy"]) for one in peers]
 
-    choose(client, ada, seeding="count", uploaded="hidden", ratio="hidden")
-    choose(client, grace, seeding="hidden")  # she leeches
+    choose(alone, ada, seeding="count", uploaded="hidden", ratio="hidden")
+    choose(alone, grace, seeding="hidden")  # she leeches
     assert seen(grace) == [(None, None, {"user": "hidden", "uploaded": "hidden"}), ("grace", 0, {})]
     assert seen(staff) == [("ada", 5, {"user": "overridden", "uploaded": "overridden"}), ("grace", 0, {})]
     assert seen(ada)[0] == ("ada", 5, {})
-    choose(client, grace, leeching="count")
+    choose(alone, grace, leeching="count")
     assert seen(ada) == [("ada", 5, {}), (None, 0, {"user": "hidden"})]
 
 
-def test_hidden_uploads_are_in_no_list_of_their_uploader(client: Client) -> None:
-    ada, grace = client.members.join("ada"), client.members.join("grace")
+def test_hidden_uploads_are_in_no_list_of_their_uploader(alone: Client) -> None:
+    ada, grace = alone.members.join("ada"), alone.members.join("grace")
     film, album = ada.uploads("A Film"), grace.uploads("An Album")
     ada.uploads("Another Film")
 
     def listed(who: Member, **wanted: str) -> list[str]:
-        return sorted(item["name"] for item in client.get(who, "/torrents", **wanted).json()["items"])
+        return sorted(item["name"] for item in alone.get(who, "/torrents", **wanted).json()["items"])
 
-    choose(client, ada, uploads="count", uniquegroups="count")
+    choose(alone, ada, uploads="count", uniquegroups="count")
     assert listed(grace, uploader=str(ada.id)) == []
     assert listed(ada, uploader=str(ada.id)) == ["A Film", "Another Film"]
     assert listed(grace) == ["A Film", "An Album", "Another Film"]
-    detail = client.get(grace, f"/torrents/{film.id}").json()
+    detail = alone.get(grace, f"/torrents/{film.id}").json()
     assert (detail["uploader"], detail["privacy"]) == (None, {"uploader": "hidden"})
-    found = client.get(grace, "/search/torrents", q="film").json()["items"]
+    found = alone.get(grace, "/search/torrents", q="film").json()["items"]
     assert [item["uploader"] for item in found] == [None, None]
-    assert client.get(ada, f"/torrents/{album.id}").json()["uploader"]["username"] == "grace"
+    assert alone.get(ada, f"/torrents/{album.id}").json()["uploader"]["username"] == "grace"
 
 
 def test_a_question_waits_for_the_choice(client: Client) -> None:

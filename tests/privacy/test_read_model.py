@@ -18,6 +18,8 @@ pytestmark = pytest.mark.engine
 
 
 def test_the_last_choice_of_each_user_holds(given: Given) -> None:
+    for user in (ALICE, BOB):
+        given.facts(event(Privacy.Opened, privacy_id(user), user_id=user))
     for version, hidden in ((2, ["ratio"]), (3, ["lastseen"])):
         given.facts(event(Privacy.Chosen, privacy_id(ALICE), version, user_id=ALICE, hidden=hidden, counted=[]))
     given.facts(event(Privacy.Chosen, privacy_id(BOB), 2, user_id=BOB, hidden=[], counted=["seeding"]))

@@ -17,6 +17,11 @@ from tests.torrents.uploads import upload
 pytestmark = pytest.mark.engine
 
 
+@pytest.fixture
+def client(shared_client: Client) -> Client:
+    return shared_client
+
+
 def put(client: Client, who: Member, kind: str, other: Member, body: Any = None) -> Response:
     answer = client.send("PUT", f"/users/me/{kind}/{other.id}", who, body)
     assert answer.status_code == 200, answer.text
