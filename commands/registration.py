@@ -115,7 +115,8 @@ def create_user(
 
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
-        remember_device(cursor, store, user.id, now)
+        if newcomer:  # whoever makes an account for somebody else does so from an address of its own
+            remember_device(cursor, store, user.id, now)
         if invited:
             forget_code(cursor, invited.invite.id)
         if beside is not None:
