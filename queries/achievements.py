@@ -15,14 +15,13 @@ from pydantic import BaseModel, Field
 from domain.achievement_rules import Comparator, Match, Measure
 from domain.permissions import Permission
 from domain.privacy import Answer, PrivacyKey, visibility
-from queries.people import Person, people
+from queries.people import Person, must_be_user, people
 from queries.privacy import privacy_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, Member, NotPermitted, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1", tags=["achievements"], route_class=StrictRoute)
 
@@ -108,8 +107,7 @@ def list_user_achievements(user_id: Id, caller: Member, db: ReadDb) -> UserAchie
     """What the user has achieved, and what not yet; secret ones only once they are earned."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     hidden = _hidden_measures(db, caller, user_id)
     sees_progress = user_id == caller.user_id or caller.can(Permission.USERS_SEE_PRIVATE)
     items = [
@@ -125,8 +123,7 @@ def list_achievement_changes(user_id: Id, caller: Member, page: PageDep, db: Rea
     """Every award and every loss with its reason, newest first. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     query = f"achievements:{user_id}"
     before = page.after(query)
     with db.cursor(row_factory=dict_row) as cursor:

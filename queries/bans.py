@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from domain.bans import BanKind
 from domain.permissions import Permission
+from queries.people import must_be_user
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Clock, Member, NotPermitted, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["bans"], route_class=StrictRoute)
 
@@ -52,8 +52,7 @@ def list_bans(
     user_id: Id, staff: Annotated[bool, Depends(concerned)], db: ReadDb, page: PageDep, now: Clock
 ) -> Page[BanItem]:
     """A user's bans, newest first, for staff and for the user."""
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     query = f"bans:{user_id}"
     after = page.after(query)
     with db.cursor(row_factory=class_row(BanItem)) as cursor:

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 
 from domain.bonus import AccountKind, account_id
 from domain.permissions import Permission
+from queries.people import must_be_user
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Member, NotPermitted, ReadDb
 from runtime.http.pages import Page, PageDep, PageRequest
 from runtime.http.types import Id, ShownPoints
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["bonus"], route_class=StrictRoute)
 
@@ -59,8 +59,7 @@ def list_ledger(
     """The same of any user, for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
-    if not db.execute("SELECT FROM read.account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     return _ledger(db, user_id, account, page)
 
 

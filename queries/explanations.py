@@ -16,6 +16,7 @@ from domain.bonus import AccountKind, account_id
 from domain.permissions import Permission
 from domain.privacy import Answer
 from domain.statistics import BOUNTIES_EARNED, BOUNTIES_SPENT, REFUNDS, Count
+from queries.people import must_be_user
 from queries.privacy import privacy_of, viewer_of, withheld
 from queries.user_stats import UserStats
 from runtime.freshness import fresh
@@ -99,8 +100,7 @@ def explain_number(user_id: Id, number: NumberName, caller: Member, page: PageDe
     hidden = withheld(UserStats, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
     if hidden.get(number) is Answer.HIDDEN:
         raise NotPermitted("the user hides this")
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     query = f"explain:{user_id}:{number}"
     rows = explanations(db, user_id, Number(number), page.after(query), page.fetch)
     return page.page(query, rows, lambda row: row.keys)

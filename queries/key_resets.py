@@ -15,12 +15,12 @@ from domain.announce_keys import announce_key
 from domain.feed_keys import FIRST, feed_key
 from domain.key_resets import ResetKind
 from domain.permissions import Permission
+from queries.people import must_be_user
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import AccountOwner, Caller, ReadDb, Requires, SecretsDep, SettingsDep
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRoute)
 
@@ -72,8 +72,7 @@ def get_own_rss_key(caller: AccountOwner, db: ReadDb, settings: SettingsDep, sec
 @router.get("/{user_id}/key-resets", dependencies=[fresh("key_resets", "users")])
 def list_key_resets(user_id: Id, staff: Inspector, db: ReadDb, page: PageDep) -> Page[KeyReset]:
     """When a user's keys were reset, the newest first; for senior staff."""
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     query = f"key_resets:{user_id}"
     at, kind = page.after(query) or (None, None)
     with db.cursor(row_factory=class_row(KeyReset)) as cursor:

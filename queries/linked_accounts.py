@@ -11,12 +11,11 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from domain.permissions import Permission
-from queries.people import Person, people
+from queries.people import Person, must_be_user, people
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, ReadDb, Requires
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["staff tools"], route_class=StrictRoute)
 
@@ -42,8 +41,7 @@ class LinkedAccounts(BaseModel):
 @router.get("/{user_id}/linked-accounts", dependencies=[fresh("linked_accounts", "users")])
 def list_linked_accounts(user_id: Id, staff: Linker, db: ReadDb) -> LinkedAccounts:
     """The accounts that belong to the same person as this one."""
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     with db.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT l.user_id, l.group_id, l.reason, l.linked_by, l.linked_at FROM linked_account l"

@@ -13,13 +13,13 @@ from pydantic import BaseModel
 
 from domain.permissions import Permission
 from domain.privacy import PrivacyKey
+from queries.people import must_be_user
 from queries.periods import DaysDep, Period
 from queries.privacy import Guarded, Private, privacy_of, viewer_of, withheld, without
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Member, NotPermitted, ReadDb
 from runtime.http.types import Id
-from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/users", tags=["history"], route_class=StrictRoute)
 
@@ -44,8 +44,7 @@ def get_user_history(user_id: Id, caller: Member, period: DaysDep, db: ReadDb) -
     """The user's past. For the user and for staff."""
     if user_id != caller.user_id and not caller.can(Permission.USERS_SEE_PRIVATE):
         raise NotPermitted("your group may not see this")
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     answers = withheld(UserDay, viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
     items = [without(day, answers) for day in user_history(db, user_id, period)]
     return UserHistory(items=items, privacy=answers)

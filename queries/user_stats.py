@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from domain.permissions import Permission
 from domain.privacy import Answer, PrivacyKey, visibility
 from domain.statistics import Count, Streak
+from queries.people import must_be_user
 from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
@@ -136,8 +137,7 @@ def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Pa
     viewer, settings = viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id]
     if Answer.HIDDEN in (visibility(settings, key, viewer) for key in TRANSFERS_TELL):
         raise NotPermitted("the user hides this")
-    if not db.execute("SELECT FROM account WHERE user_id = %s", (user_id,)).rowcount:
-        raise NoSuchThing("no such user")
+    must_be_user(db, user_id)
     query = f"transfers:{user_id}"
     rows = transfers(db, user_id, page.after(query), page.fetch)
     return page.page(query, rows, lambda row: [row.position, row.seq, row.n])

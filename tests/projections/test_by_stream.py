@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from projections import ALL
+from projections.erasures import erasures
 from projections.moderation import moderation
 from projections.torrents import torrents
 from runtime.platform import Platform
@@ -30,6 +31,9 @@ STREAMS = (
 @pytest.fixture
 def history(platform: Platform) -> Platform:
     write_history(platform)
+    projected(platform, erasures)
+    for (user_id,) in rows_of(platform, "SELECT user_id FROM read.erasure"):
+        platform.keyring.destroy(user_id)  # as a worker does; no stream alone tells that its person is forgotten
     projected(platform, *ALL)
     return platform
 
