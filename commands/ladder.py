@@ -9,9 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 
-from domain.base import MAX_COUNT
 from domain.groups import Group, UnknownGroup, group_id, must_hold
-from domain.ladder import RATIO_PERCENT_MAX, Criteria, Standing, told
+from domain.ladder import COUNT_MAX, RATIO_PERCENT_MAX, Criteria, Standing, told
 from domain.permissions import Permission
 from domain.rights import Rights, rights_id
 from domain.users import User, must_outrank
@@ -24,7 +23,7 @@ router = APIRouter(prefix="/api/v1/groups/{slug}/promotion", tags=["groups"], ro
 
 Manager = Annotated[Caller, Requires(Permission.GROUPS_MANAGE)]
 
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Percent = Annotated[int, Field(ge=0, le=RATIO_PERCENT_MAX)]
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
-from domain.base import MAX_COUNT
 from domain.errors import Malformed
 
 #: Nobody is promoted for so long after a warning.
 WARNED_FOR = timedelta(days=30)
 RATIO_PERCENT_MAX = 1000
+#: Of bytes, torrents and seconds: an exbibyte is more than anybody moves.
+COUNT_MAX = 2**60
 
 
 class BadCriteria(Malformed):
@@ -86,7 +87,7 @@ _OTHERS = ("age_days", "uploads", "seed_size", "average_seed_time_s")
 
 def check_criteria(criteria: Criteria) -> None:
     """Raises `BadCriteria`."""
-    if not all(0 <= one <= MAX_COUNT for one in criteria) or not any(criteria[:-1]):
+    if not all(0 <= one <= COUNT_MAX for one in criteria) or not any(criteria[:-1]):
         raise BadCriteria("ask for something, in whole numbers from 0")
     if not criteria.keep_ratio_percent <= criteria.ratio_percent <= RATIO_PERCENT_MAX:
         raise BadCriteria(f"a ratio is 0 to {RATIO_PERCENT_MAX} %, and the one that is kept not above it")

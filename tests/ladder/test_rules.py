@@ -78,7 +78,7 @@ def test_the_figures_are_told() -> None:
         Criteria(),
         Criteria(keep_ratio_percent=50),
         Criteria(uploads=-1, uploaded=1),
-        Criteria(uploaded=2**63),
+        Criteria(uploaded=2**60 + 1),
         Criteria(ratio_percent=1001),
         Criteria(ratio_percent=90, keep_ratio_percent=91),
     ],
