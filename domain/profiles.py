@@ -14,7 +14,7 @@ from domain.errors import Conflict, Malformed
 from domain.torrents import check_reason
 
 TITLE_MAX = 64
-BIO_MAX = 5_000
+BIO_MAX = 4_000
 #: The larger side of a picture as it is kept, in pixels, and the bytes of the file that is sent.
 AVATAR_SIDE = 256
 AVATAR_BYTES_MAX = 2 * 2**20
@@ -29,7 +29,7 @@ class BadTitle(Malformed):
 
 
 class BioTooLong(Malformed):
-    """A text about oneself has at most 5,000 characters."""
+    """A text about oneself has at most 4,000 characters."""
 
 
 class TooManyAvatars(Conflict):

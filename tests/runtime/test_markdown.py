@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -159,3 +160,27 @@ def test_no_text_grows_beyond_measure(piece: str) -> None:
 def test_a_reference_is_not_multiplied() -> None:
     text = "[a]: http://example.org/" + "x" * 3000 + "\n\n" + "[a] " * 400
     assert len(safe_html(text)) < 2 * len(text)
+
+
+def work(text: str) -> int:
+    """How many calls rendering takes: the same on every machine, however busy it is."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        safe_html(text)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "![", "[a", "[a](", "a*", "*a_ ", "~~a", "`a``", "<", "&", "> ", "- a\n", "# a\n"]
+)
+def test_twice_the_text_is_twice_the_work(piece: str) -> None:
+    once, twice = (work((piece * n)[:n]) for n in (1000, 2000))
+    assert twice <= 2.2 * once
