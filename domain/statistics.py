@@ -26,6 +26,7 @@ class Count(StrEnum):
     BONUS_SPENT = "bonus_spent"  # as above; earned minus spent is the balance
     BONUS_EARNED = "bonus_earned"
     REPORTS = "reports"
+    INVITED = "invited"  # who came by an invite of the user's
 
 
 #: Postings that undo spending rather than earn anything.

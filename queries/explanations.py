@@ -53,6 +53,7 @@ class Number(StrEnum):
     BONUS_SPENT = Count.BONUS_SPENT
     BONUS_EARNED = Count.BONUS_EARNED
     REPORTS = Count.REPORTS
+    INVITED = Count.INVITED
 
 
 NumberName = Annotated[str, Path(json_schema_extra={"enum": [str(number) for number in Number]})]
@@ -207,6 +208,7 @@ SOURCES: dict[Number, Source] = {
             Number.REQUESTS_FILLED,
             Number.REQUESTS_FILLED_ANONYMOUS,
             Number.REPORTS,
+            Number.INVITED,
         ),
         _COUNTED,
     ),

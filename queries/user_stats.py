@@ -78,6 +78,7 @@ class UserStats(Guarded):
     bonus_spent: SeedingPoints
     bonus_earned: SeedingPoints
     reports: int | None
+    invited: Annotated[int | None, Private(PrivacyKey.INVITED_COUNT)]
     joined_at: datetime
     last_seen_at: Annotated[datetime | None, Private(PrivacyKey.LAST_SEEN)]
     sign_in_days: Annotated[int | None, Private(PrivacyKey.LAST_SEEN)]

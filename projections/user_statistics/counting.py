@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.base import MAX_COUNT
 from domain.bonus import Account, AccountKind
+from domain.invites import Invite
 from domain.moderation import Case
 from domain.requests import Request
 from domain.sessions import Session
@@ -46,7 +47,7 @@ class Explained(NamedTuple):
 @user_statistics.on_batch(
     *(User.Registered, User.Disabled, User.Enabled, Session.Started),
     *(Torrent.Uploaded, Torrent.Approved, Torrent.Rejected, Torrent.Deleted),
-    *(Request.Opened, Request.Accepted, Case.ReportFiled, Account.Opened, Account.Posted),
+    *(Request.Opened, Request.Accepted, Case.ReportFiled, Invite.Accepted, Account.Opened, Account.Posted),
     at_once=AT_ONCE,
     size=lambda event: 1,
 )
@@ -98,6 +99,8 @@ class _Batch:
                 self._accept_fill(fact, filler_id, torrent_id)
             case Case.ReportFiled(reporter_id=reporter_id):
                 self._explain(fact, reporter_id, Count.REPORTS, 1, "case", fact.stream_id)
+            case Invite.Accepted(inviter_id=UUID() as inviter_id, invitee_id=invitee_id):
+                self._explain(fact, inviter_id, Count.INVITED, 1, "user", invitee_id)
             case Account.Opened(kind=AccountKind.BONUS, owner_id=owner_id):
                 self._known.keep_account(fact.stream_id, owner_id)
             case Account.Posted(kind=kind, amount=amount):

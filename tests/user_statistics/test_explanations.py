@@ -36,7 +36,7 @@ def site(make_platform: MakePlatform) -> Platform:
 
 
 #: What happens, to which user, with which of the things that there are.
-_STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 1), st.integers(0, 3)), min_size=10, max_size=25)
+_STEPS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1), st.integers(0, 3)), min_size=10, max_size=25)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

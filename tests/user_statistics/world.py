@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.announces import Event
 from domain.base import SYSTEM, Aggregate
 from domain.bonus import Account, AccountKind, Cause, PostingKind, account_id, transfer
+from domain.invites import Invite
 from domain.moderation import Case
 from domain.requests import Request
 from domain.sessions import Session
@@ -39,6 +40,7 @@ class World:
         self._deeds: Sequence[Callable[[UUID, int], None]] = (
             self._uploads, self._is_approved, self._is_rejected, self._is_deleted, self._is_granted, self._wishes,
             self._fills, self._gets_a_refund, self._reports, self._signs_in, self._announces, self._comes_and_goes,
+            self._invites,
         )  # fmt: skip
 
         for user in self.users:
@@ -131,6 +133,11 @@ class World:
         case = Case.open(new_id(), "user", new_id(), new_id())
         case.file_report(new_id(), user, "cheats", "look")
         self.save(case)
+
+    def _invites(self, user: UUID, which: int) -> None:
+        invite = Invite.send(new_id(), new_id(), "new@example.org", NOON, inviter_id=user if which else None)
+        invite.accept("new@example.org", now=NOON - timedelta(days=1))
+        self.save(invite)
 
     def _signs_in(self, user: UUID, which: int) -> None:
         self.save(Session.start(new_id(), user))

@@ -63,6 +63,7 @@ def test_any_member_sees_the_numbers(site: Site) -> None:
             "bonus_spent": 0,
             "bonus_earned": 0,
             "reports": 0 if member is site.ada else None,
+            "invited": 0,
             "sign_in_days": 1,
             "sign_in_days_longest": 1,
             "privacy": {},
