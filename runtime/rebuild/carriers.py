@@ -22,8 +22,9 @@ from runtime.rebuild.sample import due
 
 #: Orders that one worker carries out at a time.
 AT_ONCE = 2
-#: The process that checks samples has no projection's name, and is begun no more often than this.
-CHECK, CHECK_EVERY_S = "", 3600.0
+#: The process that checks samples has no projection's name. A worker that has just begun has better things to do, and
+#: one whose checks come to nothing lets others try.
+CHECK, FIRST_CHECK_S, CHECK_EVERY_S = "", 600.0, 3600.0
 STOP_S = 2.0
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ class Carriers:
         self._argv = argv
         self._env = env
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._check_at = time.monotonic()
+        self._check_at = time.monotonic() + FIRST_CHECK_S
 
     def look(self, now: datetime) -> None:
         """Begin what waits; called again and again, always by the same thread, with which the processes end."""

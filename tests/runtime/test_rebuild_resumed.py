@@ -18,6 +18,7 @@ from runtime.facts import Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import NoRun, RebuildRunning, cancel, rebuild, runs, shadow, verify
+from runtime.rebuild import carriers as carriers_module
 from runtime.rebuild.carriers import Carriers
 from runtime.rebuild.orders import BEGUN_MAX, Order, carry_out, place, waiting
 from runtime.settings import Settings
@@ -229,9 +230,8 @@ def test_an_order_that_ends_every_process_is_given_up(
 
 
 def test_a_worker_carries_orders_out_in_processes_that_end_with_it(
-    notes: Platform, settings: Settings, projection: Projection, owner: psycopg.Connection[Any]
+    notes: Platform, settings: Settings, projection: Projection
 ) -> None:
-    owner.execute("INSERT INTO es.drift VALUES ('notes', 0, 0, 0, NULL, '9000-01-01')")  # no check is due
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     carriers, now = Carriers(notes, lambda words: command(settings, BATCH, MARKED), env), datetime.now(UTC)
     order(notes)
@@ -244,7 +244,10 @@ def test_a_worker_carries_orders_out_in_processes_that_end_with_it(
     assert min(seen) > BEFORE
 
 
-def test_a_worker_begins_what_waits_and_the_checks_of_the_night_once(notes: Platform, projection: Projection) -> None:
+def test_a_worker_begins_what_waits_and_the_checks_of_the_night_once(
+    notes: Platform, projection: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers_module, "FIRST_CHECK_S", 0)
     begun = list[Sequence[str]]()
 
     def argv(words: Sequence[str]) -> Sequence[str]:
