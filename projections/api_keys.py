@@ -9,7 +9,7 @@ from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.projection import Projection
 
-api_keys = Projection("api_keys", "api_key", stream="key_id")
+api_keys = Projection("api_keys", "api_key")
 
 
 @api_keys.on(ApiKey.Issued)
