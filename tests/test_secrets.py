@@ -82,7 +82,8 @@ def walk(visitor: Visitor, platform: Platform) -> None:
     """Every flow with a secret in it, done right and done wrong."""
     password = visitor.plant("password", f"first-{uuid4()}")
     body = {"username": "alice", "email": "alice@example.org", "password": password}
-    visitor.post("/auth/register", body | {"invite": visitor.plant("invite", f"inv-{uuid4()}")}, 201)
+    visitor.post("/auth/register", body | {"invite": visitor.plant("invite", f"inv-{uuid4()}")}, 422)
+    visitor.post("/auth/register", body, 201)
     confirm(visitor, platform)
     sign_in(visitor, password)
     second_factor(visitor, password)
