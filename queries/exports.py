@@ -18,6 +18,7 @@ from psycopg.rows import class_row, dict_row
 from pydantic import BaseModel
 
 from domain.base import SYSTEM
+from queries.profiles import avatar_of
 from runtime.archives import kept_archive
 from runtime.facts import AnyFact, FactLog
 from runtime.freshness import fresh
@@ -43,6 +44,7 @@ calls.json     when, from where and with which program you changed something; ke
 api_keys.json  the keys that you gave to programs, without the keys themselves
 ledger.json    your points, posting by posting (in thousandths of a point)
 uploads.json   what you shared
+avatar.webp    the picture that you show, if there is one
 swarms.json    the torrents that your clients announced, and what was credited
 
 Passwords, codes and keys are not here: the site itself cannot read them. Other people are "{another}".
@@ -144,6 +146,8 @@ def archive_of(platform: Platform, user_id: UUID, now: datetime) -> bytes:
                 rows = connection.cursor(row_factory=dict_row).execute(query, {"user": user_id}).fetchall()
                 _write(archive, name, iter([rows]), connection, user_id)
             _write(archive, "events", _events(platform, connection, user_id), connection, user_id)
+            if picture := avatar_of(platform, connection, user_id):
+                archive.writestr("avatar.webp", picture)
     return file.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -18,6 +18,7 @@ from runtime.http.body import StrictRoute
 from runtime.http.deps import PlatformDep, read_db
 from runtime.markdown import safe_html
 from runtime.pictures import MEDIA_TYPE
+from runtime.platform import Platform
 from runtime.store import NoSuchThing
 
 router = APIRouter(prefix="/api/v1/avatars", tags=["profiles"], route_class=StrictRoute)
@@ -31,6 +32,11 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Content-Disposition": 'inline; filename="avatar.webp"',
 }
+
+
+_KEPT: LiteralString = """
+SELECT p.user_id, p.avatar, b.data FROM read.profile p JOIN es.blob b ON b.sha256 = decode(p.avatar_blob, 'hex')
+"""
 
 
 class ProfileShown(BaseModel):
@@ -65,13 +71,21 @@ def get_avatar(sha256: str, platform: PlatformDep) -> Avatar:
     """A picture of somebody who still shows it. Browsers ask for it without a token: nobody guesses a hash."""
     if _SHA256.fullmatch(sha256):
         with _reading(platform) as db:
-            kept = db.execute(
-                "SELECT p.user_id, b.data FROM profile p JOIN es.blob b ON b.sha256 = decode(p.avatar_blob, 'hex')"
-                " WHERE p.avatar = %s",
-                (sha256,),
-            ).fetchone()
-        if kept is not None:
-            opened = platform.keyring.open(kept[0], bytes(kept[1]).decode(), f"avatar/{sha256}")
-            if opened != ERASED:
-                return Avatar(b64decode(opened), headers=_HEADERS)
+            kept = db.execute(f"{_KEPT} WHERE p.avatar = %s", (sha256,)).fetchone()
+        if (picture := _opened(platform, kept)) is not None:
+            return Avatar(picture, headers=_HEADERS)
     raise NoSuchThing("no such picture")
+
+
+def avatar_of(platform: Platform, db: Connection[Any], user_id: UUID) -> bytes | None:
+    """The picture that the user shows."""
+    return _opened(platform, db.execute(f"{_KEPT} WHERE p.user_id = %s", (user_id,)).fetchone())
+
+
+def _opened(platform: Platform, kept: tuple[Any, ...] | None) -> bytes | None:
+    """The picture of a row of `_KEPT`; None when its user's key is destroyed."""
+    if kept is None:
+        return None
+    user_id, name, sealed = kept
+    opened = platform.keyring.open(user_id, bytes(sealed).decode(), f"avatar/{name}")
+    return None if opened == ERASED else b64decode(opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from httpx import Response
 from PIL import Image
 
 from domain.profiles import AVATAR_BYTES_MAX, AVATARS_A_DAY, Profile
+from queries.exports import archive_of
 from tests.given import rows_of
 from tests.members import Client, Member
 
@@ -193,3 +195,15 @@ def test_nobody_takes_away_parts_of_their_betters(site: Client) -> None:
     assert refusal(site.post(mod, path.format(uuid4()), wish)) == (404, "not_found")
     for bad in ({"parts": [], "reason": "r"}, {"parts": ["name"], "reason": "r"}, {"parts": ["title"], "reason": " "}):
         assert site.post(mod, path.format(ada.id), bad).status_code == 422
+
+
+def test_the_archive_about_oneself_has_the_picture(site: Client) -> None:
+    ada, grace = site.members.join("ada"), site.members.join("grace")
+    shown = show(site, ada, picture()).json()["avatar"]
+    site.members.catch_up()
+
+    def archive(who: Member) -> zipfile.ZipFile:
+        return zipfile.ZipFile(io.BytesIO(archive_of(site.platform, who.id, datetime.now(UTC))))
+
+    assert archive(ada).read("avatar.webp") == site.api.get(shown).content
+    assert "avatar.webp" not in archive(grace).namelist()
