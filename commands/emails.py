@@ -26,7 +26,7 @@ from domain.emails import (
     check_email,
     email_key,
 )
-from domain.password_resets import RESET_WITHIN
+from domain.password_resets import RESET, RESET_WITHIN
 from domain.passwords import PASSWORD_MAX
 from domain.users import AlreadyVerified, User
 from runtime.credentials import forget_password
@@ -41,7 +41,7 @@ from runtime.store import NOBODY, Receipt, Store, new_id
 router = APIRouter(prefix="/api/v1", tags=["auth"], route_class=CommandRoute)
 
 #: What the links in mails are for; their names stand in the links.
-VERIFY, CONFIRM, TAKE_BACK, RESET = "verify-email", "confirm-email", "take-back-email", "reset-password"
+VERIFY, CONFIRM, TAKE_BACK = "verify-email", "confirm-email", "take-back-email"
 
 Token = Annotated[str, Field(max_length=256)]
 
@@ -152,7 +152,8 @@ def take_back_email(
     acting = store.acting_as(user.id)
     if not confirmed:
         return acting.save(change, beside=lambda cursor: _stop(cursor, command.token, user.id, now))
-    freed = _released(store, secrets.site, user.email, user.id)
+    same = email_key(user.email) == email_key(change.former)  # but for its case
+    freed = [] if same else _released(store, secrets.site, user.email, user.id)
     claims = held_email(store, secrets.site, change.former, user.id)
     user.restore_email(change.former)
 

@@ -14,13 +14,13 @@ from psycopg import Cursor
 from pydantic import BaseModel, Field
 
 from commands.auth import WRONG, TotpRequired, WrongTotp
-from commands.emails import RESET, mail_reset_link, user_with_email
+from commands.emails import mail_reset_link, user_with_email
 from commands.login_defence import guessing
 from commands.passwords import new_hash
 from commands.users import ended_sessions
 from domain.base import SYSTEM
 from domain.emails import EmailChangedLately, check_cool_off, check_email, email_key
-from domain.password_resets import ASK_AGAIN_AFTER, ResetTokenInvalid
+from domain.password_resets import ASK_AGAIN_AFTER, RESET, ResetTokenInvalid
 from domain.users import User
 from runtime import second_factor
 from runtime.credentials import set_password_hash

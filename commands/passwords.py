@@ -13,6 +13,7 @@ from pydantic import Field
 from commands.login_defence import guessing
 from commands.users import ended_sessions
 from domain.errors import NotAllowed
+from domain.password_resets import RESET
 from domain.passwords import PASSWORD_MAX, check_password
 from domain.users import User
 from runtime.credentials import password_hash, set_password_hash
@@ -51,7 +52,7 @@ def change_password(
     def keep(cursor: Cursor[Any]) -> None:
         set_password_hash(cursor, user.id, hashed, now)
         forgive_account(cursor, user.id)
-        void_tokens(cursor, user.id, "reset-password")
+        void_tokens(cursor, user.id, RESET)
         end_sessions(cursor, user.id, now, but=caller.session_id)
         text = f"{user.username}, your password was changed. If that was not you, ask for a new one.\n"
         post(cursor, settings, to=user.email, subject="Your password was changed", text=text)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from domain.errors import Malformed
 
+#: What its links and tokens are for.
+RESET = "reset-password"
 #: Gazelle's.
 RESET_WITHIN = timedelta(hours=1)
 #: Whoever asks for a user's mails gets one in this time: a mailbox is not to be filled by strangers.

@@ -229,6 +229,16 @@ def test_two_changes_in_a_row_are_undone_from_the_first_address(
     assert post(api, "take-back-email", owners[1])[0] == 422, "the thief's own way back is closed"
 
 
+def test_a_change_of_case_alone_is_undone_without_giving_the_address_away(
+    client: Client, api: TestClient, platform: Platform, alice: Member
+) -> None:
+    ask(client, alice, "Alice@example.org")
+    post(api, "confirm-email", newest(platform, "Alice@example.org")["confirm-email"])
+    assert post(api, "take-back-email", newest(platform, OLD)["take-back-email"]) == (200, None)
+    assert address(platform, alice) == OLD
+    assert register(api, "eve", OLD).json()["code"] == "email_taken"
+
+
 def test_after_a_change_the_next_one_waits(client: Client, api: TestClient, platform: Platform, alice: Member) -> None:
     ask(client, alice)
     post(api, "confirm-email", newest(platform, NEW)["confirm-email"])

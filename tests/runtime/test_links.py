@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from commands import ROUTERS
-from commands.emails import CONFIRM, RESET, TAKE_BACK, VERIFY
+from commands.emails import CONFIRM, TAKE_BACK, VERIFY
 from commands.invites import PURPOSE as INVITE
 from commands.password_resets import ResetPassword
 from commands.registration import Register
+from domain.password_resets import RESET
 from tests.in_process import TestClient
 
 pytestmark = pytest.mark.engine
