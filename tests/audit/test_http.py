@@ -88,7 +88,7 @@ def test_auditors_do_not_learn_here_who_reported_them(client: Client, members: M
 
 def test_pages_go_back_to_the_beginning(client: Client, members: Members) -> None:
     root = members.join("root", "administrator")
-    whole = client.get(root, "/audit", limit=100).json()["items"]
+    newest = client.get(root, "/audit", limit=100).json()["items"]
     seen: list[Any] = []
     cursor: dict[str, str] = {}
     while True:
@@ -97,7 +97,9 @@ def test_pages_go_back_to_the_beginning(client: Client, members: Members) -> Non
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
-    assert seen == whole
+    assert seen[:100] == newest
+    positions = [entry["position"] for entry in seen]
+    assert positions == list(range(len(seen), 0, -1)), "each once, down to the first"
     assert client.get(root, "/audit", limit=30, type="user", **cursor).json()["code"] == "bad_cursor"
 
 
