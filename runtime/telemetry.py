@@ -44,6 +44,9 @@ HTTP_DURATION = Histogram(
 )
 COMMANDS = Counter("commands_total", "Commands decided", ["command", "outcome"])
 EVENTS_APPENDED = Counter("events_appended_total", "Events written to the store")
+LOG_UNSEALED = Gauge(
+    "log_unsealed_seconds", "Age of the oldest event that is in no signed block yet", multiprocess_mode="livemax"
+)
 PROJECTION_LAG_EVENTS = Gauge(
     "projection_lag_events", "Events that a projection has not read yet", ["projection"], multiprocess_mode="livemax"
 )

@@ -15,6 +15,7 @@ from runtime.audit.block import GENESIS, RECORD, Block, records
 from runtime.audit.merkle import Frontier, root
 from runtime.audit.stored import BEGINNING, BLOCK, Nodes, last_block
 from runtime.audit.stored import records as read_records
+from runtime.telemetry import LOG_UNSEALED
 
 #: A block is sealed when it has so many events, or when its first one has waited for so long.
 EVENTS_PER_BLOCK = 1000
@@ -30,6 +31,11 @@ SELECT es.safe_position(), (SELECT e.recorded_at FROM es.event e WHERE e.positio
   <= clock_timestamp() - %s::interval
 """
 
+_UNSEALED = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (SELECT recorded_at FROM es.event WHERE position >
+  coalesce((SELECT last_position FROM es.block ORDER BY no DESC LIMIT 1), -1) ORDER BY position LIMIT 1)), 0)::float8
+"""
+
 log = structlog.get_logger()
 
 
@@ -41,6 +47,7 @@ def seal(
     at_most: int = EVENTS_PER_BLOCK,
 ) -> int:
     """Seals what is due; returns how many blocks that were. With `after` 0 everything is."""
+    _tell_unsealed(pool)
     sealed = 0
     while True:
         with pool.connection() as connection, connection.transaction():
@@ -50,6 +57,14 @@ def seal(
             log.info("log_sealed", head=found[-1].no, position=found[-1].last_position, tree=found[-1].tree.hex())
         if len(found) < BLOCKS_AT_ONCE:
             return sealed
+
+
+def _tell_unsealed(pool: ConnectionPool[Connection[Any]]) -> None:
+    """First of all: whatever keeps the log from being sealed, somebody should hear how long it does."""
+    with pool.connection() as connection:
+        row = connection.execute(_UNSEALED).fetchone()
+    assert row is not None
+    LOG_UNSEALED.set(max(0.0, row[0]))
 
 
 def _seal(connection: Connection[Any], key: Ed25519PrivateKey, after: timedelta, at_most: int) -> list[Block]:

@@ -27,6 +27,7 @@ from runtime.audit.stored import BEGINNING, Nodes, blocks, last_block, records
 from runtime.audit.verify import verify_journals
 from runtime.platform import Platform
 from runtime.store import new_id
+from runtime.telemetry import LOG_UNSEALED
 from tests.audit_chain.sealed import Owner, found_after, positions, sealed, tamper, verified
 from tests.conftest import MakePlatform
 from tests.given import ACTOR, Given, rows_of
@@ -82,6 +83,19 @@ def test_a_block_waits_for_its_events_or_for_its_time(notes_of: Platform, owner:
     assert seal(notes_of.projector_pool, key) == 1
     assert [one.events for one in blocks(owner)] == [20, 19]
     assert EVENTS_PER_BLOCK <= 1000
+
+
+def test_how_long_events_wait_for_a_signature_is_told(notes_of: Platform, owner: Owner) -> None:
+    def told() -> float:
+        seal(notes_of.projector_pool, signing_key(notes_of.site_key(PURPOSE)), after=timedelta(days=1))
+        (metric,) = LOG_UNSEALED.collect()
+        return float(metric.samples[0].value)
+
+    with owner.transaction(), changeable(owner, "es.event"):
+        owner.execute("UPDATE es.event SET recorded_at = recorded_at - interval '1000 s'")
+    assert 1000 <= told() < 2000
+    sealed(notes_of)
+    assert told() == 0
 
 
 def test_what_is_not_committed_yet_is_not_passed_over(notes_of: Platform, database: str, owner: Owner) -> None:
