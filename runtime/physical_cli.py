@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 import typer
 
+from runtime import partitions
 from runtime.backup import erased, physical
 from runtime.backup.create import fingerprint
 from runtime.backup.manifest import BackupRefused
@@ -77,6 +78,7 @@ def add_physical(
         with psycopg.connect(settings.database.owner_url, autocommit=True) as connection:
             if when is not None:  # positions of the lost history name nothing in this one
                 connection.execute("SELECT setval('es.position', (SELECT last_value FROM es.position) + %s)", (ERA,))
+                partitions.make_ahead(connection)
             row = connection.execute("SELECT count(*), coalesce(max(position), 0) FROM es.event").fetchone()
         assert row is not None
         typer.echo(f"{row[0]} events up to position {row[1]}")

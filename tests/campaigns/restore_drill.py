@@ -36,7 +36,7 @@ _COMPARED = ("es.", "journal.", "read.")
 MOVING = {"es.follower", "credentials.session"}
 #: What the second erasure of a person adds to and takes from what was there at the moment.
 ERASURE_TOUCHES = (
-    "es.event", "es.event_type", "es.command", "es.command_context",
+    "es.event", "es.stream", "es.event_type", "es.command", "es.command_context",
     "credentials.password", "credentials.refresh_token", "credentials.known_device",
 )  # fmt: skip
 
