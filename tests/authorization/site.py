@@ -57,7 +57,7 @@ def routes() -> list[Route]:
     """Every route, of the routers and of the application itself."""
     app = create_app(cast("Platform", SimpleNamespace(settings=Settings.model_validate({}))))
     routers: list[Any] = [route for router in (*COMMANDS, *QUERIES) for route in router.routes]
-    return [_route(route, method) for route in (*routers, *_own(app)) for method in sorted(route.methods)]
+    return [_route(route, method) for route in (*_own(app), *routers) for method in sorted(route.methods)]
 
 
 def _own(app: FastAPI) -> list[APIRoute]:

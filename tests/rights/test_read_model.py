@@ -21,6 +21,12 @@ BOB = UUID("0199a4f0-0000-7000-8000-000000000002")
 LATER = NOON + timedelta(days=1)
 
 
+@pytest.fixture(autouse=True)
+def opened(given: Given) -> None:
+    for user in (ADA, BOB):
+        change(given, Rights.Opened, user, 1)
+
+
 def change(given: Given, kind: type[Any], user_id: UUID, version: int, **fields: Any) -> int:
     return given.facts(event(kind, rights_id(user_id), version, user_id=user_id, **fields))
 
