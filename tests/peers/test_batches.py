@@ -87,7 +87,7 @@ def _ship(site: Platform, steps: list[Any]) -> None:
             segments = [[]]
         if then == "promotion":
             until = NOON + timedelta(seconds=now + 5000)
-            Given(site).facts(event(Torrent.FreeleechGranted, new_id(), 2, until=until))
+            Given(site).facts(event(Torrent.FreeleechGranted, new_id(), 1, until=until))
         elif then == "deletion" and torrents[1] not in _deleted(site):
             Given(site).facts(event(Torrent.Deleted, torrents[1], 2, reason="dupe"))
     if any(segments):
