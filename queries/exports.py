@@ -24,6 +24,7 @@ from runtime.facts import AnyFact, FactLog
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import AccountOwner, Clock, PlatformDep, ReadDb
+from runtime.http.openapi import problem_response
 from runtime.platform import Platform
 from runtime.store import NoSuchThing
 
@@ -98,7 +99,7 @@ class ExportState(BaseModel):
     size: int | None
 
 
-@router.get("", dependencies=[fresh("exports")])
+@router.get("", dependencies=[fresh("exports")], responses={404: problem_response("Nobody asked for one.")})
 def get_export(caller: AccountOwner, db: ReadDb, now: Clock) -> ExportState:
     """How far the caller's archive is."""
     with db.cursor(row_factory=class_row(ExportState)) as cursor:
@@ -117,7 +118,10 @@ def get_export(caller: AccountOwner, db: ReadDb, now: Clock) -> ExportState:
 @router.get(
     "/archive",
     response_class=ArchiveResponse,
-    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
+    responses={
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},
+        404: problem_response("There is none: nobody asked for one, or its time is over."),
+    },
 )
 def download_export(caller: AccountOwner, db: ReadDb, platform: PlatformDep, now: Clock) -> ArchiveResponse:
     """The caller's archive, until its time is over."""

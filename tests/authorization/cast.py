@@ -75,7 +75,10 @@ class Cast:
         self._save(closed)
         for name, scopes in ((READING_KEY, [Scope.READ]), (WRITING_KEY, [Scope.READ, Scope.WRITE])):
             self.callers[name] = Person(sysop.id, self._key(sysop.id, scopes)[1], sysop.things)
-        projected(platform, *platform.followers)
+        recorded = -1
+        while recorded != self.count_events():  # policies record facts, too, and the site's health is asked for later
+            recorded = self.count_events()
+            projected(platform, *platform.followers)
         self.recorded = self.count_events()
 
     def count_events(self) -> int:
