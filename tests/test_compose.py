@@ -59,7 +59,7 @@ def command_exists(arguments: list[str]) -> bool:
     rest = list(arguments)
     while rest and hasattr(command, "commands"):
         command = command.commands.get(rest.pop(0))
-    if command is None or hasattr(command, "commands"):
+    if command is None or (hasattr(command, "commands") and not command.invoke_without_command):
         return False
     known = {option for parameter in command.params for option in parameter.opts}
     return all(one in known for one in rest if one.startswith("--"))

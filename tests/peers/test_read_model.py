@@ -146,10 +146,10 @@ def test_two_edges_feed_one_session(edge: ShippingEdge) -> None:
 def test_freeleech_holds_by_the_time_of_the_announce(edge: ShippingEdge) -> None:
     facts = Given(edge.platform)
     facts.facts(
-        event(Torrent.FreeleechGranted, FILM, 2, at(100), until=at(1000)),
-        event(Torrent.FreeleechGranted, FILM, 3, at(200), until=at(300)),
-        event(Torrent.FreeleechGranted, ALBUM, 2, at(0), until=at(1000)),
-        event(Torrent.FreeleechEnded, ALBUM, 3, at(150)),
+        event(Torrent.FreeleechGranted, FILM, 1, at(100), until=at(1000)),
+        event(Torrent.FreeleechGranted, FILM, 2, at(200), until=at(300)),
+        event(Torrent.FreeleechGranted, ALBUM, 1, at(0), until=at(1000)),
+        event(Torrent.FreeleechEnded, ALBUM, 2, at(150)),
     )
     downs = [(0, 0), (99, 1), (100, 10), (299, 100), (300, 1000), (999, 10000)]
     records = [
@@ -187,7 +187,7 @@ def test_the_perk_follows_group_and_permissions(edge: ShippingEdge) -> None:
 def test_a_deleted_torrent_loses_its_swarm_and_nobody_loses_credit(edge: ShippingEdge) -> None:
     counted(edge, [announce(0, user=u, torrent=t) for u in (ADA, GRACE) for t in (FILM, ALBUM)])
     counted(edge, [announce(60, torrent=t, up=9, left=left) for t, left in ((FILM, 5), (ALBUM, 0))])
-    Given(edge.platform).facts(event(Torrent.Deleted, FILM, 2, reason="dupe"))
+    Given(edge.platform).facts(event(Torrent.Deleted, FILM, 1, reason="dupe"))
     projected(edge.platform, peers)
     assert (swarm(edge.platform, FILM), swarm(edge.platform, ALBUM)) == ((0, 0, 0), (2, 0, 0))
     counted(edge, [announce(70, up=20, left=5), announce(80, EXPIRED, user=GRACE)])
@@ -237,7 +237,7 @@ def test_a_rebuild_gives_the_same_rows_whatever_is_settled_at_once(
             *[[announce(n * 100 + s, user=u, up=n * 9 + s, down=n, left=40 - n)] for s in (1, 2) for u in (ADA, GRACE)]
         )
         if n % 10 == 0:
-            facts.facts(event(Torrent.FreeleechGranted, FILM, n + 2, at(n * 100), until=at(n * 100 + 500)))
+            facts.facts(event(Torrent.FreeleechGranted, FILM, n + 1, at(n * 100), until=at(n * 100 + 500)))
     edge.ship(*[[announce(5000 + n, up=1000 + n, down=40)] for n in range(40)])
     projected(edge.platform, peers)
     monkeypatch.setattr(sys.modules["projections.peers.journal"], "ANNOUNCES_AT_ONCE", 3)
@@ -312,7 +312,7 @@ def test_whatever_is_announced_the_numbers_are_those_of_the_model(edge: Shipping
     users, torrents = [new_id(), new_id()], [new_id(), new_id()]
     records = _records(steps, users, torrents)
     projected(edge.platform, peers)
-    Given(edge.platform).facts(event(Torrent.FreeleechGranted, torrents[0], 2, at(1000), until=at(9000)))
+    Given(edge.platform).facts(event(Torrent.FreeleechGranted, torrents[0], 1, at(1000), until=at(9000)))
     model = Model()
     for record in records:
         seconds = (record.received_at_us - announce().received_at_us) / 1e6

@@ -66,12 +66,13 @@ def other_platform(settings: Settings, postgres: Postgres) -> Iterator[Platform]
 
 
 def facts_of(platform: Platform) -> list[AnyFact]:
-    """Everything that the demo recorded: all of the log but what a new site starts with."""
+    """Everything that the demo recorded: all of the log but what a new site starts with, and what its members achieved,
+    which whoever follows the log records afterwards."""
     log = FactLog(platform.history)
     with platform.pool.connection() as connection:
         facts = log.read(connection, 0, log.safe_position(connection), None, 1_000_000)
     first = next(n for n, fact in enumerate(facts) if fact.topic == "user.registered")
-    return facts[first:]
+    return [fact for fact in facts[first:] if not fact.topic.startswith(("achievement.", "torrent_fills."))]
 
 
 def credited(platform: Platform) -> dict[bytes, tuple[int, ...]]:

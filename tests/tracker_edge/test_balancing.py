@@ -17,7 +17,7 @@ import pytest
 import uvloop
 
 from tests.site import free_ports
-from tests.tracker_edge.edges import ANN, BOB, BOOK, FILM, HYBRID, get, running, target
+from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, HYBRID, get, running, target
 
 OPS = Path(__file__).parent.parent.parent / "ops"
 NGINX = OPS / "nginx" / "tracker.conf"
@@ -103,7 +103,7 @@ def test_one_torrent_has_one_edge_behind_a_balancer_until_that_is_gone(
                 for torrent_id in TORRENTS:
                     counts = [edge.swarms.counts(torrent_id.bytes).incomplete for edge in (one, two)]
                     assert sorted(counts) == [0, 20]
-                await get(entry, target(50, ANN), "X-Forwarded-For: 9.9.9.9\r\n")
+                await get(entry, target(50, EVE), "X-Forwarded-For: 9.9.9.9\r\n")
                 peers = await get(entry, target(51, BOB, compact="0"))
                 assert (b"9.9.9.9" in peers) is (balancer is None), "the balancer puts the client's address there"
                 await both.aclose()
