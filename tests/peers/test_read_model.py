@@ -237,7 +237,7 @@ def test_a_rebuild_gives_the_same_rows_whatever_is_settled_at_once(
             *[[announce(n * 100 + s, user=u, up=n * 9 + s, down=n, left=40 - n)] for s in (1, 2) for u in (ADA, GRACE)]
         )
         if n % 10 == 0:
-            facts.facts(event(Torrent.FreeleechGranted, FILM, n + 1, at(n * 100), until=at(n * 100 + 500)))
+            facts.facts(event(Torrent.FreeleechGranted, FILM, n // 10 + 1, at(n * 100), until=at(n * 100 + 500)))
     edge.ship(*[[announce(5000 + n, up=1000 + n, down=40)] for n in range(40)])
     projected(edge.platform, peers)
     monkeypatch.setattr(sys.modules["projections.peers.journal"], "ANNOUNCES_AT_ONCE", 3)
