@@ -125,16 +125,17 @@ class FactLog:
         rows = connection.execute(
             f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
             f"SELECT {_COLUMNS} FROM es.event WHERE position > %s AND position <= %s"
-            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[]) ORDER BY position LIMIT %s) AS e"
-            " ON true ORDER BY position",
-            (after, upto, types, types, strange.ignored, limit),
+            " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[])"
+            " AND (%s::smallint IS NULL OR part = %s) ORDER BY position LIMIT %s) AS e ON true ORDER BY position",
+            (after, upto, types, types, strange.ignored, part, part, limit),
             binary=True,
         ).fetchall()
         archived = rows[0][-1]
         found = [Entry(row[0], row[1], row) for row in rows if row[0] is not None]
         if archived is None or archived <= after:
             return found
-        old = self._archive.between(connection, after, min(upto, archived), self._wanted(topics, strange), limit)
+        wanted = self._wanted(topics, strange, part)
+        old = self._archive.between(connection, after, min(upto, archived), wanted, limit)
         return [*map(self._entry, old), *found][:limit]
 
     def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
@@ -181,10 +182,20 @@ class FactLog:
         values = one._asdict() | {"type": self._history.types.type_id(one.topic)}
         return Entry(one.position, one.stream_id, tuple(values[name] for name in _NAMES))
 
-    def _wanted(self, topics: Sequence[str] | None, strange: _Types) -> Callable[[ArchivedEvent], bool]:
+    def _wanted(
+        self, topics: Sequence[str] | None, strange: _Types, part: int | None
+    ) -> Callable[[ArchivedEvent], bool]:
         ignored = {self._history.types.type_name(number) for number in strange.ignored}
         wanted = None if topics is None else frozenset(topics)
-        return lambda one: (wanted is None or one.topic in wanted) and one.topic not in ignored
+
+        def is_wanted(one: ArchivedEvent) -> bool:
+            return (
+                (wanted is None or one.topic in wanted)
+                and one.topic not in ignored
+                and (part is None or one.part == part)
+            )
+
+        return is_wanted
 
     def _look_up_types(self, connection: Connection[Any], stamp: tuple[int, int]) -> _Types:
         rows = connection.execute("SELECT id, name, ignored FROM es.event_type").fetchall()

@@ -33,6 +33,7 @@ from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import rebuild, verify
 from runtime.rebuild.past import position_at
+from runtime.rebuild.sample import PARTS
 from runtime.settings import Settings
 from tests.audit_chain.sealed import sealed, verified
 from tests.conftest import SECRETS, MakePlatform, as_user
@@ -75,6 +76,7 @@ class Site:
             return {
                 "batches": batches,
                 "one topic": log.read(connection, 0, safe, ["note.opened"], 3),
+                "by parts": [log.read(connection, 0, safe, None, 100, part) for part in range(PARTS)],
                 "in the middle": log.read(connection, FIRST + 5, FIRST + 9, None, 100),
                 "at": [log.fact(one) for one in log.at(connection, [FIRST + 20, FIRST + 1, 5])],
                 "of a stream": log.of_stream(connection, self.streams[0], FIRST + 20, ["note.line_added"]),
@@ -119,6 +121,10 @@ def test_nobody_who_reads_can_tell_where_events_lie(site: Site) -> None:
         "the partition that is written to"
     )
     assert len(before["batches"]) == 30
+    of_parts = [{fact.stream_id for fact in facts} for facts in before["by parts"] if facts]
+    assert sum(map(len, before["by parts"])) == 30
+    assert sum(map(len, of_parts)) == len(set(site.streams)), "each stream is of one part"
+    assert len(of_parts) > 1
 
 
 def test_streams_go_on_from_their_archived_events(site: Site) -> None:
