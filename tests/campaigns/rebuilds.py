@@ -27,6 +27,7 @@ from runtime.store import new_id
 from tests.conftest import SECRETS, as_user
 from tests.given import ACTOR, projected
 from tests.runtime.note_rebuild import rebuilding
+from tests.runtime.note_worker import Process
 from tests.runtime.notes import KINDS, Note, create_tables, make_projection
 
 #: Facts in a batch, and lines of a note.
@@ -71,20 +72,25 @@ class Scene:
         self.platform.store(ACTOR).save(note)
 
     def interrupt(self, fault: str) -> None:
-        """Let a rebuild make some batches more, then kill it, or the server under it."""
+        """Let a rebuild make some batches more, then kill it, or the server under it, in the next one."""
         with rebuilding(self.settings, BATCH) as process:
-            for _ in range(self.chance.randint(1, 3)):
-                line = process.stdout.readline()
-                assert line.startswith("at "), line
+            await_batch(process)
+            for _ in range(self.chance.randint(0, 2)):
+                process.go_on()
+                await_batch(process)
+            self._await_disk()
+            process.go_on()
             if fault == "kill_server":
                 self._kill_server()
             os.kill(process.pid, signal.SIGKILL)
 
-    def _kill_server(self) -> None:
-        """Once what was committed has reached the disk: projectors' commits do not wait for it."""
+    def _await_disk(self) -> None:
+        """Projectors' commits do not wait until they have reached it."""
         written = self.ask("SELECT pg_current_wal_insert_lsn()::text")[0][0]
         while not self.ask("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", (written,))[0][0]:
             pass
+
+    def _kill_server(self) -> None:
         assert self.postgres.process is not None
         self.postgres.process.send_signal(signal.SIGKILL)
         self.postgres.process.wait(20)
@@ -101,6 +107,12 @@ class Scene:
     def await_death(self) -> None:
         while self.ask("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"):
             pass
+
+
+def await_batch(process: Process) -> None:
+    """A rebuild has made a batch, and waits."""
+    line = process.stdout.readline()
+    assert line.startswith("at "), line
 
 
 def campaign(

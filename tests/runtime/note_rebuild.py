@@ -1,8 +1,9 @@
 """A rebuild of the notes in a process of its own, for tests that kill it.
 
 `python -m tests.runtime.note_rebuild SETTINGS BATCH NUMBER` prints `at POSITION` after each batch of that many facts,
-and `in hand` when it comes to a line of that number, where it waits for a line of input in the middle of a batch. What
-it does is the order that there is, or else a rebuild; `done` is its last word.
+and `in hand` when it comes to a line of that number, where it waits for a line of input in the middle of a batch. When
+the number is `NEVER`, it waits after each batch instead, so that it cannot come to its end before it is killed. What it
+does is the order that there is, or else a rebuild; `done` is its last word.
 """
 
 from __future__ import annotations
@@ -45,14 +46,21 @@ def rebuilding(settings: Settings, batch: int, number: int = NEVER) -> Iterator[
 
 
 def main() -> None:
+    number = int(sys.argv[3])
+
+    def told(position: int, head: int) -> None:
+        say(f"at {position}")
+        if number == NEVER:
+            sys.stdin.readline()
+
     settings = Settings.model_validate_json(sys.argv[1])
     shadow.BATCH = int(sys.argv[2])
-    notes = pausing(int(sys.argv[3]))
+    notes = pausing(number)
     with Platform(settings, KINDS, (notes,), secrets=SECRETS) as platform:
         try:
             carry_out(platform, notes)
         except NoRun:
-            rebuild(platform, notes, lambda position, head: say(f"at {position}"))
+            rebuild(platform, notes, told)
     say("done")
 
 
