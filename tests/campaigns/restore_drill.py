@@ -50,6 +50,14 @@ class Drill(NamedTuple):
     recovered_s: float
 
 
+class Picture(NamedTuple):
+    """A site at rest: the hash of each table, every fact in order, and a moment (UTC) at which it was so."""
+
+    tables: dict[str, str]
+    facts: list[tuple[int, bytes]]
+    moment: datetime
+
+
 class Life:
     """The people of the site and their clients, who go on after a recovery as if nothing had been."""
 
@@ -109,19 +117,20 @@ def drill(folder: Path, seconds: float, *, twice: bool = True) -> list[Drill]:
         backup(site, backups)
         life.goes_on(seconds)
         life.comes_to_rest()
-        moment, then = position(site), hashes(site)
+        then = at_rest(site)
+        moment = then.facts[-1][0]
         life.goes_on(seconds)
         life.comes_to_rest()
         backup(site, backups, "--since-last")
-        end, last = position(site), hashes(site)
+        last = at_rest(site)
         life.goes_on(seconds)  # what no backup has
         done = []
         if twice:
             verified = site.tracker("backup", "verify", "--dir", str(backups))
             assert verified.stdout.strip().endswith(" 0 flaws"), verified.stdout + verified.stderr
-            done.append(recover(life, backups, end, last))
+            done.append(recover(life, backups, last.facts[-1][0], last.tables))
             life.goes_on(seconds)
-        return [*done, recover(life, backups, moment, then, "--to-position", str(moment))]
+        return [*done, recover(life, backups, moment, then.tables, "--to-position", str(moment))]
 
 
 def drill_log(folder: Path, seconds: float, *, twice: bool = True) -> list[Drill]:
@@ -131,20 +140,18 @@ def drill_log(folder: Path, seconds: float, *, twice: bool = True) -> list[Drill
         leaver = site.register("leaver")
         life.goes_on(seconds)
         life.comes_to_rest()
-        then, moment = at_rest(site), datetime.now(UTC)
-        history = facts_of(site)
-        time.sleep(1.1)  # moments are told to the second
+        then = at_rest(site)
         leaver.post("/users/me/erasure", {"password": PASSWORD}, expect=202)
         eventually(lambda: erased.listed(folder / "second disk"), 30, "the erasure is carried out")
         life.goes_on(seconds)
         life.comes_to_rest()
         done = []
         if twice:
-            done.append(recover_log(life, at_rest(site)))
+            done.append(recover_log(life, at_rest(site).tables))
             life.goes_on(seconds)
             life.comes_to_rest()
-        done.append(recover_log(life, then, "--to-time", f"{moment:%Y-%m-%dT%H:%M:%S}"))
-        assert facts_of(site)[: len(history)] == history
+        done.append(recover_log(life, then.tables, "--to-time", f"{then.moment:%Y-%m-%dT%H:%M:%S.%f}"))
+        assert facts_of(site)[: len(then.facts)] == then.facts
         eventually(
             lambda: life.sysop.get(f"/users/{leaver.id}")["username"] == ERASED, 30, "who was erased is erased again"
         )
@@ -181,16 +188,27 @@ def facts_of(site: Site) -> list[tuple[int, bytes]]:
         return connection.execute("SELECT position, data FROM es.event ORDER BY position").fetchall()
 
 
-def at_rest(site: Site) -> dict[str, str]:
-    """The hash of each table once nothing changes any more, but for where followers stand and when."""
-    seen: list[dict[str, str]] = [{}]
+def at_rest(site: Site) -> Picture:
+    """The site once nothing changes any more, but for what is `MOVING`.
+
+    The moment lies between two equal pictures: it is to the microsecond, as the log's own times are, because to the
+    second it would lie before what was written last.
+    """
+    seen = [picture(site)]
 
     def stands_still() -> bool:
-        seen.append({name: sha for name, sha in hashes(site).items() if name not in MOVING})
-        return seen[-1] == seen[-2]
+        seen.append(picture(site))
+        return seen[-1][:2] == seen[-2][:2]
 
     eventually(stands_still, 60, "nothing changes")
     return seen[-1]
+
+
+def picture(site: Site) -> Picture:
+    """The site from the moment on; whether it stays so, the next one tells."""
+    moment = datetime.now(UTC)
+    still = {name: sha for name, sha in hashes(site).items() if name not in MOVING}
+    return Picture(still, facts_of(site), moment)
 
 
 def recover(life: Life, backups: Path, wanted: int, before: dict[str, str], *to: str) -> Drill:
