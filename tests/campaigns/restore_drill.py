@@ -10,8 +10,10 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +21,22 @@ import psutil
 import psycopg
 
 from domain.base import ERASED
+from runtime.api import open_platform
 from runtime.backup import copying, erased, manifest
 from runtime.backup.tables import tables
-from runtime.embedded import Postgres
+from runtime.embedded import Postgres, Valkey
+from runtime.settings import load
+from runtime.supervisor import with_embedded
 from tests.site import PASSWORD, Api, Site, eventually, running
 from tests.test_kills import Announcer, Trader, Uploader, check_store, first_torrent
+from tracker_edge import abandoned
+from tracker_edge.sources import from_platform
 
 CLIENTS = 2
-#: An edge that was fenced after the restore lays its last announces aside; they are shipped once idle for a minute.
-FENCED_S = 180
+#: An edge that was fenced after the restore lays its last announces aside, and is started again.
+FENCED_S = 90
+#: They are whole when nothing was added for so long.
+LAID_ASIDE_S = 2.0
 
 #: Not compared: what is told again (blobs may be more), where followers stand, and who was signed in when.
 _LEFT_OUT = {"es.blob", "es.follower"}
@@ -84,15 +93,17 @@ class Life:
         for walker in (trader, uploader):
             walker.finish()
 
-    def comes_to_rest(self, timeout_s: float = 30) -> None:
-        """Every acknowledged announce is credited and every follower has read everything."""
+    def comes_to_rest(self, timeout_s: float = 30, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Every acknowledged announce is credited and every follower has read everything; `meanwhile` helps it to."""
+
+        def credited(member: Api, client: Announcer) -> bool:
+            meanwhile()
+            return self._uploaded(member) == client.acknowledged
+
         for client, member in zip(self.clients, self.members, strict=True):
             member.position = 0
-            eventually(
-                lambda member=member, client=client: self._uploaded(member) == client.acknowledged,  # type: ignore[misc]
-                timeout_s,
-                f"{client.acknowledged} acknowledged bytes are credited",
-            )
+            why = f"{client.acknowledged} acknowledged bytes are credited"
+            eventually(partial(credited, member, client), timeout_s, why)
         url = Postgres(self.site.directory / "var").url()
         with psycopg.connect(url, autocommit=True) as connection:
             query = "SELECT bool_and(position >= (SELECT max(position) FROM es.event)) FROM es.follower"
@@ -176,10 +187,24 @@ def recover_log(life: Life, before: dict[str, str], *to: str) -> Drill:
     site.start()
     recovered_s = time.monotonic() - began - looked_s
     life.goes_on(1.0)
-    life.comes_to_rest(FENCED_S)
+    with shipping_what_is_laid_aside(site) as ship:
+        life.comes_to_rest(FENCED_S, ship)
     check_store(site)
     assert site.tracker("journal", "verify").stdout.strip().endswith(" 0 flaws")
     return Drill(events, len(before) - len(ERASURE_TOUCHES if to else ()), restore_s, recovered_s)
+
+
+@contextmanager
+def shipping_what_is_laid_aside(site: Site) -> Iterator[Callable[[], object]]:
+    """What an edge does each minute with the announces of one that was fenced, without the wait for that minute."""
+    var = site.directory / "var"
+    settings = with_embedded(load(site.environment), Postgres(var))
+    redis = settings.redis.model_copy(update={"url": Valkey(var).url()})
+    with open_platform(settings.model_copy(update={"redis": redis})) as platform:
+        own, sources = var / "edge" / settings.edge.id, from_platform(platform)
+        assert sources.head is not None
+        ship, head = sources.ship, sources.head
+        yield lambda: abandoned.ship_all(own, ship, head, LAID_ASIDE_S)
 
 
 def facts_of(site: Site) -> list[tuple[int, bytes]]:
@@ -229,7 +254,8 @@ def recover(life: Life, backups: Path, wanted: int, before: dict[str, str], *to:
     recovered_s = time.monotonic() - began - looked_s
     assert position(site) > wanted
     life.goes_on(1.0)
-    life.comes_to_rest(FENCED_S)
+    with shipping_what_is_laid_aside(site) as ship:
+        life.comes_to_rest(FENCED_S, ship)
     check_store(site)
     verified = site.tracker("projections", "verify", "--all")
     assert verified.stdout.strip().endswith(" 0 differences"), verified.stdout + verified.stderr
