@@ -29,6 +29,7 @@ from runtime.audit.export import BadHeads
 from runtime.audit.redactions import RedactionRefused
 from runtime.audit_cli import audit_commands
 from runtime.backup_cli import backup_commands
+from runtime.configuration import load
 from runtime.db import ForgetfulServer
 from runtime.demo import demo_command
 from runtime.embedded import EngineError, Postgres, Valkey
@@ -47,7 +48,7 @@ from runtime.platform import Platform
 from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
 from runtime.secrets import SecretsError
-from runtime.settings import Settings, SettingsError, load
+from runtime.settings import Settings, SettingsError
 from runtime.supervisor import up as supervise
 from runtime.supervisor import with_embedded
 

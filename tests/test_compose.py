@@ -13,7 +13,8 @@ import pytest
 import typer
 
 from runtime.cli import app
-from runtime.settings import PREFIX, Settings, SettingsError, load
+from runtime.configuration import load
+from runtime.settings import PREFIX, Settings, SettingsError
 from tests.compose import NotOurs, filled, over
 from tests.compose import load as read_yaml
 

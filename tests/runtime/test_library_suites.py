@@ -30,7 +30,7 @@ LEFT_OUT = {
     "NonInterleavingNotificationIDsBaseCase": "positions of two commands may interleave: no lock makes writers wait for"
     " each other, and readers go by es.safe_position() (tests/runtime/test_recorder.py)",
     "InfrastructureFactoryTestCase": "reads ciphers, compressors and four recorder classes from environment variables;"
-    " settings are read once (runtime/settings.py), and a cipher of one key for all could erase nobody",
+    " settings are read once (runtime/configuration.py), and a cipher of one key for all could erase nobody",
     "TrackingRecorderTestCase": "followers keep their positions in es.follower, in the transaction of their rows",
     "ProcessRecorderTestCase": "the same: no recorder writes events and positions of a follower",
     "TranscoderTestCase": "events are written from their types and read strictly into them (runtime/codec.py); nothing"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import SAMPLE_SECRET, Settings, SettingsError, load
+from runtime.configuration import SAMPLE_SECRET, load
+from runtime.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cr3t-value-that-must-never-be-shown"

@@ -25,7 +25,7 @@ ENV = {"PATH": os.defpath}
 UP = """
 import os, sys
 from pathlib import Path
-from runtime.settings import load
+from runtime.configuration import load
 from runtime.supervisor import Child, answers, up
 
 API = '''

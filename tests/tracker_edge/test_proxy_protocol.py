@@ -13,7 +13,8 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.settings import SettingsError, load
+from runtime.configuration import load
+from runtime.settings import SettingsError
 from tests.tracker_edge.edges import ANN, MemoryStore, exchange, running, target
 from tracker_edge.protocol.proxy import SIGNATURE, Header, Malformed, read
 
