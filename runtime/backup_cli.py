@@ -31,7 +31,7 @@ from runtime.rebuild import RebuildFailed, rebuild
 from runtime.search import SearchAway, Sender, TaskFailed
 from runtime.secrets import ensure
 from runtime.settings import Settings
-from runtime.supervisor import with_embedded
+from runtime.up import with_embedded
 
 OpenPlatform = Callable[[Settings], Platform]
 OpenSender = Callable[[ConnectionPool[psycopg.Connection[object]], Settings], Sender | None]

@@ -49,8 +49,8 @@ from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
 from runtime.secrets import SecretsError
 from runtime.settings import Settings, SettingsError
-from runtime.supervisor import up as supervise
-from runtime.supervisor import with_embedded
+from runtime.up import up as supervise
+from runtime.up import with_embedded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 users = typer.Typer(no_args_is_help=True, help="Accounts, made on the machine.")

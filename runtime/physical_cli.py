@@ -21,7 +21,7 @@ from runtime.embedded import Postgres
 from runtime.platform import Platform
 from runtime.secrets import ensure
 from runtime.settings import Settings
-from runtime.supervisor import with_embedded
+from runtime.up import with_embedded
 
 ToTime = Annotated[
     datetime | None,

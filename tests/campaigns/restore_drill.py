@@ -26,7 +26,7 @@ from runtime.backup import copying, erased, manifest
 from runtime.backup.tables import tables
 from runtime.configuration import load
 from runtime.embedded import Postgres, Valkey
-from runtime.supervisor import with_embedded
+from runtime.up import with_embedded
 from tests.site import PASSWORD, Api, Site, eventually, running
 from tests.test_kills import Announcer, Trader, Uploader, check_store, first_torrent
 from tracker_edge import abandoned

@@ -17,7 +17,8 @@ import pytest
 from runtime.embedded import Postgres
 from runtime.heartbeat import Heard
 from runtime.settings import Edge, Server, Settings, Telemetry
-from runtime.supervisor import READY_FILE, Child, Supervisor, SupervisorError, announce_ready, check_ports, roles
+from runtime.supervisor import READY_FILE, Child, Supervisor, SupervisorError, announce_ready
+from runtime.up import check_ports, roles
 
 ENV = {"PATH": os.defpath}
 
@@ -26,7 +27,8 @@ UP = """
 import os, sys
 from pathlib import Path
 from runtime.configuration import load
-from runtime.supervisor import Child, answers, up
+from runtime.supervisor import Child
+from runtime.up import answers, up
 
 API = '''
 import os

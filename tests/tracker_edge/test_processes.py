@@ -16,7 +16,7 @@ from domain.announces import decode
 from runtime.journal import segments, verify
 from runtime.platform import Platform
 from runtime.settings import Settings
-from runtime.supervisor import roles
+from runtime.up import roles
 from tests.site import eventually, free_ports
 from tests.tracker_edge.edges import ANN, BOB, FILM, HASH
 from tests.tracker_edge.processes import EdgeProcess, announce_path, ending
