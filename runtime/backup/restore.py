@@ -27,14 +27,13 @@ from runtime.backup import copying, erased, manifest
 from runtime.backup.create import chain_of
 from runtime.backup.manifest import BackupRefused, Manifest, Rows
 from runtime.backup.tables import DEAD_LETTERS, SUBJECTS, Mode, Part, Table, migrations, tables
-from runtime.event_archive.archive import pieces
+from runtime.backup.trim import position_at, trim
 from runtime.keys_database import merge
 
 #: New positions begin this far behind every position that the lost site may have handed out, so that a position names
 #: one history: a token, an index or a follower of the lost one is told apart, whatever it stands at.
 ERA = 100_000_000
 
-_EVENTS_OF_SEGMENTS = "edge_journal.segments_recorded"
 Progress = Callable[[str, int], None]
 
 
@@ -121,9 +120,9 @@ def restore(
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SELECT set_config('statement_timeout', '0', false)")
         load(connection, chosen, progress, keys_url)
-        position = chosen.position if when is None else _position_at(connection, when)
+        position = chosen.position if when is None else position_at(connection, when)
         if position < chosen.last.position:
-            _trim(connection, position)
+            trim(connection, position)
         came_along = chosen.read_tables and chosen.chain[0].position <= position
         gone = erased.reapply(connection, chosen.erased)
         redactions.reapply(connection)
@@ -298,100 +297,6 @@ def _drop_archived(connection: Connection[Any]) -> None:
         connection.execute(
             "DELETE FROM journal.segment s USING journal.archived_day a WHERE s.edge_id = a.edge_id AND s.day = a.day"
         )
-
-
-def _position_at(connection: Connection[Any], when: datetime) -> int:
-    row = connection.execute("SELECT max(position) FROM es.event WHERE recorded_at <= %s", (when,)).fetchone()
-    if row is None or row[0] is None:
-        raise BackupRefused(f"there is no fact from before {when:%Y-%m-%d %H:%M:%S %Z}")
-    return int(row[0])
-
-
-def _trim(connection: Connection[Any], position: int) -> None:
-    """Takes back every command that ended after the position, with all that was recorded beside it.
-
-    A command that it divides goes whole. Whoever ended before it cannot have seen what such a command did: positions
-    are drawn after everything that a decision rests on was read.
-    """
-    _refuse_archived_after(connection, position)
-    connection.execute(
-        "CREATE TEMP TABLE undone ON COMMIT DROP AS"
-        " SELECT command_id, first_position FROM es.command WHERE last_position > %s",
-        (position,),
-    )
-    connection.execute(
-        "CREATE TEMP TABLE unshipped ON COMMIT DROP AS"
-        " SELECT d ->> 'edge_id' AS edge_id, (d ->> 'first_seq')::bigint AS seq"
-        " FROM (SELECT convert_from(e.data, 'UTF8')::jsonb AS d FROM es.event e JOIN undone USING (command_id)"
-        "  JOIN es.event_type t ON t.id = e.type WHERE t.name = %s) AS recorded",
-        (_EVENTS_OF_SEGMENTS,),
-    )
-    connection.execute(
-        "CREATE TEMP TABLE cut ON COMMIT DROP AS"
-        " SELECT e.stream_id, min(e.version) AS version FROM es.event e JOIN undone USING (command_id) GROUP BY 1"
-    )
-    with changeable(connection, "es.event", "es.command", "journal.segment"):
-        connection.execute(
-            "DELETE FROM es.event e USING undone u WHERE e.command_id = u.command_id"
-            " AND e.position >= (SELECT min(first_position) FROM undone)"
-        )
-        connection.execute("DELETE FROM es.command_context c USING undone u WHERE c.command_id = u.command_id")
-        connection.execute("DELETE FROM es.command c USING undone u WHERE c.command_id = u.command_id")
-        connection.execute(
-            "DELETE FROM journal.segment s USING (SELECT edge_id, min(seq) AS seq FROM unshipped GROUP BY 1) AS u"
-            " WHERE s.edge_id = u.edge_id AND s.seq >= u.seq"
-        )
-    _move_heads_back(connection)
-    _move_streams_back(connection)
-    _unseal(connection)
-
-
-def _move_heads_back(connection: Connection[Any]) -> None:
-    """Each edge's chain ends where its last segment is, in the table or in a file."""
-    connection.execute("DELETE FROM journal.head")
-    connection.execute(
-        "INSERT INTO journal.head (edge_id, seq, sha256) SELECT DISTINCT ON (edge_id) edge_id, seq, sha256 FROM ("
-        " SELECT edge_id, seq, sha256 FROM journal.segment"
-        " UNION ALL SELECT edge_id, last_seq, last_sha256 FROM journal.archived_day) AS ends"
-        " ORDER BY edge_id, seq DESC"
-    )
-
-
-def _move_streams_back(connection: Connection[Any]) -> None:
-    """Each stream that lost events ends with the one before them."""
-    if not partitions.are_there(connection):
-        return
-    connection.execute("DELETE FROM es.stream s USING cut c WHERE s.stream_id = c.stream_id AND c.version = 1")
-    connection.execute(
-        "UPDATE es.stream s SET version = c.version - 1, last_position = coalesce("
-        " (SELECT max(e.position) FROM es.event e WHERE e.stream_id = c.stream_id), s.last_position)"
-        " FROM cut c WHERE s.stream_id = c.stream_id"
-    )
-
-
-def _unseal(connection: Connection[Any]) -> None:
-    """The chain ends before the first event that went; what stays behind it is sealed anew."""
-    if connection.execute("SELECT to_regclass('es.block')").fetchone() == (None,):
-        return
-    with changeable(connection, "es.block", "es.redaction"):
-        connection.execute("DELETE FROM es.block WHERE last_position >= (SELECT min(first_position) FROM undone)")
-        connection.execute(
-            "DELETE FROM es.redaction r WHERE NOT EXISTS (SELECT FROM es.event e WHERE e.position = r.position)"
-        )
-
-
-def _refuse_archived_after(connection: Connection[Any], position: int) -> None:
-    if connection.execute("SELECT to_regclass('es.archived_events')").fetchone() != (None,):
-        held = pieces(connection)
-        if held and position <= held[-1].last_position:
-            raise BackupRefused(f"events after position {position} were archived: take an earlier backup")
-    row = connection.execute(
-        "SELECT max(day) FROM journal.archived_day WHERE day >= (SELECT (min(recorded_at) AT TIME ZONE 'UTC')::date - 1"
-        " FROM es.event WHERE position > %s)",
-        (position,),
-    ).fetchone()
-    if row and row[0]:
-        raise BackupRefused(f"announces of {row[0]} were archived after position {position}: take an earlier backup")
 
 
 def _place_followers(connection: Connection[Any], position: int, emptied: Iterable[str]) -> None:
