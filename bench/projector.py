@@ -37,7 +37,7 @@ from runtime.platform import Platform
 from runtime.rebuild import rebuild
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.worker import GC_THRESHOLD
+from runtime.worker.process import GC_THRESHOLD
 from runtime.worker_loop import WorkerLoop
 from tracker_edge.segments import into_store
 

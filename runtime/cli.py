@@ -105,7 +105,7 @@ def api() -> None:
 @app.command()
 def worker() -> None:
     """Run the projections and policies alone."""
-    from runtime.worker import serve
+    from runtime.worker.process import serve
 
     serve(_attached(load()))
 

@@ -25,9 +25,9 @@ MAY_IMPORT = {
 #: What `runtime` may know of the domain: the words every event is made of, no torrent.
 RUNTIME_KNOWS = {"domain.base", "domain.errors"}
 #: They put the parts together, so they see all of them.
-COMPOSITION_ROOTS = {"api.py", "worker.py", "edge.py", "cli.py"}
-#: A folder that is one.
-COMPOSITION_ROOT_FOLDERS = {"demo"}
+COMPOSITION_ROOTS = {"api.py", "edge.py", "cli.py"}
+#: Folders that are.
+COMPOSITION_ROOT_FOLDERS = {"demo", "worker"}
 NAMELESS = {"utils", "helpers", "common", "manager", "misc", "core", "base2"}
 #: Modules whose feature is written or decided by a module of another name.
 COMMANDS_WITHOUT_AGGREGATE = {"auth", "default_data"}

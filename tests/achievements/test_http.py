@@ -10,7 +10,7 @@ import pytest
 from commands.policies.award_achievements import award_achievements
 from projections import ALL
 from runtime.rebuild import verify
-from runtime.worker import settle_changed_criteria
+from runtime.worker.rounds import settle_changed_criteria
 from tests.given import projected, rows_of
 from tests.members import Client, Member
 

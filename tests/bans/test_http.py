@@ -16,7 +16,7 @@ from domain.base import SYSTEM
 from domain.claims import Claim
 from domain.sessions import Session
 from projections.bans import bans
-from runtime.worker import expire_bans
+from runtime.worker.due import expire_bans
 from tests.bans.callers import Site, refusal, soon
 from tests.given import rows_of
 from tests.members import PASSWORD, Member

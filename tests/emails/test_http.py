@@ -15,7 +15,7 @@ from domain.users import User
 from runtime.api import create_app
 from runtime.email_tokens import forget_old_tokens
 from runtime.platform import Platform
-from runtime.worker import settle_emails
+from runtime.worker.due import settle_emails
 from tests.given import rows_of
 from tests.in_process import TestClient
 from tests.mailbox import links, mails

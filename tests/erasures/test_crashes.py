@@ -24,7 +24,7 @@ from runtime.keys_database import move_keys
 from runtime.platform import Platform
 from runtime.settings import Settings
 from runtime.store import new_id
-from runtime.worker import erase_persons
+from runtime.worker.due import erase_persons
 from tests.conftest import SECRETS, as_user
 from tests.engines import drop_database
 from tests.given import projected, rows_of

@@ -16,7 +16,7 @@ from domain.base import ERASED, SYSTEM
 from domain.erasures import PROPOSAL_LIFE, Erasure, ErasureProposal, erasure_id
 from domain.users import AccountErased, User
 from runtime.store import new_id
-from runtime.worker import erase_persons
+from runtime.worker.due import erase_persons
 from tests.bans.callers import Site, refusal
 from tests.given import rows_of
 from tests.members import PASSWORD, Member

@@ -21,7 +21,7 @@ from runtime.keyring import StoredKeyring
 from runtime.platform import Platform
 from runtime.rebuild import rebuild, verify
 from runtime.rebuild.past import build_past
-from runtime.worker import erase_persons
+from runtime.worker.due import erase_persons
 from tests.erasures import dump
 from tests.erasures.life import APPEAL, MAIL, MARKERS, NAME, WORDS, Life
 from tests.given import projected, rows_of

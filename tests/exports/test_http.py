@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from domain.exports import ARCHIVE_LIFE
 from queries.exports import ANOTHER, archive_of
-from runtime.worker import build_exports
+from runtime.worker.due import build_exports
 from tests.bans.callers import Site, refusal, soon
 from tests.erasures.life import MARKERS, Life
 from tests.given import rows_of

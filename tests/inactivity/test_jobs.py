@@ -13,7 +13,7 @@ from domain.users import User
 from projections.inactivity import inactivity
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from runtime.worker import give_up_unused
+from runtime.worker.rounds import give_up_unused
 from tests.given import rows_of
 from tests.mailbox import mails
 from tests.members import Member, Members

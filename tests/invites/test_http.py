@@ -20,7 +20,7 @@ from domain.users import User
 from runtime.api import create_app
 from runtime.platform import Platform
 from runtime.store import new_id
-from runtime.worker import expire_invites
+from runtime.worker.due import expire_invites
 from tests.given import rows_of
 from tests.in_process import TestClient
 from tests.mailbox import links, mails

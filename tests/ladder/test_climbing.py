@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import runtime.worker
+import runtime.worker.rounds
 from domain.announces import Event
 from domain.base import SYSTEM
 from domain.groups import Group, group_id
@@ -20,7 +20,7 @@ from domain.rights import Rights, rights_id
 from domain.users import User
 from queries.ladder import climbers
 from runtime.store import new_id
-from runtime.worker import move_on_ladder
+from runtime.worker.rounds import move_on_ladder
 from tests.bans.callers import Site, refusal
 from tests.given import rows_of
 from tests.members import Client, Member
@@ -169,7 +169,7 @@ def test_several_workers_at_once_record_it_once(ladder: Ladder) -> None:
 
 
 def test_more_members_than_one_question_takes_are_all_seen(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.worker, "WATCHED_AT_ONCE", 1)
+    monkeypatch.setattr(runtime.worker.rounds, "WATCHED_AT_ONCE", 1)
     ladder.moves(ladder.grace, 9000, 0)
     assert ladder.look() == {"ada": "power_user", "grace": "power_user"}
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from runtime import worker
 from runtime.platform import Platform
 from runtime.rebuild.orders import Order, place
+from runtime.worker import process
 from tests.given import rows_of
 
 pytestmark = pytest.mark.engine
@@ -20,7 +20,7 @@ def test_an_order_is_carried_out_by_the_command_line_of_the_site(platform: Platf
     with platform.pool.connection() as connection, connection.cursor() as cursor:
         place(cursor, ["categories"], Order("rebuild"))
     deadline = time.monotonic() + PATIENCE_S
-    with worker._carrying_out(platform):
+    with process._carrying_out(platform):
         while (found := rows_of(platform, "SELECT state, error FROM es.rebuild")) != [("done", None)]:
             assert time.monotonic() < deadline, found
             assert found[0][0] in ("queued", "running"), found

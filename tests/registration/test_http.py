@@ -15,7 +15,7 @@ from projections import ALL
 from runtime.embedded import Valkey
 from runtime.platform import Platform
 from runtime.rebuild import verify
-from runtime.worker import erase_persons
+from runtime.worker.due import erase_persons
 from tests.erasures import dump
 from tests.given import rows_of
 from tests.in_process import TestClient

@@ -10,7 +10,7 @@ import pytest
 from domain.base import SYSTEM
 from domain.groups import Group, group_id
 from domain.permissions import Permission
-from runtime.worker import expire_all_rights
+from runtime.worker.due import expire_all_rights
 from tests.bans.callers import Site, refusal, soon
 from tests.given import rows_of
 from tests.members import Member

@@ -11,7 +11,7 @@ from domain.groups import Group, group_id
 from domain.moderation import Case
 from domain.users import User
 from runtime.store import new_id
-from runtime.worker import move_on_ladder
+from runtime.worker.rounds import move_on_ladder
 from tests.bans.callers import Site, refusal, soon
 from tests.members import PASSWORD, Member
 

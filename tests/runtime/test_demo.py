@@ -35,7 +35,7 @@ from runtime.rebuild import verify as verify_projection
 from runtime.schedule import every
 from runtime.settings import Settings
 from runtime.store import Store, new_id, unbound_metadata
-from runtime.worker import expire_bans
+from runtime.worker.due import expire_bans
 from runtime.worker_loop import WorkerLoop
 from tests.conftest import SECRETS, as_user
 from tests.engines import drop_database, fresh_database

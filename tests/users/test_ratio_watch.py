@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 import uvloop
 
-import runtime.worker
+import runtime.worker.rounds
 from commands.users import hold_to_ratio
 from domain.announce_keys import announce_key
 from domain.announce_rules import RatioRule
@@ -22,7 +22,7 @@ from domain.permissions import Permission
 from domain.rights import Rights
 from domain.users import User
 from queries.ratio_watch import ratio_watched
-from runtime.worker import watch_ratios
+from runtime.worker.rounds import watch_ratios
 from tests.given import rows_of
 from tests.members import Client, Member
 from tests.peers.edges import ShippingEdge, announce, stats
@@ -215,7 +215,7 @@ def test_what_was_decided_by_old_tables_is_not_decided_again_by_them(site: Site)
 
 
 def test_more_users_than_one_question_takes_are_all_seen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.worker, "WATCHED_AT_ONCE", 1)
+    monkeypatch.setattr(runtime.worker.rounds, "WATCHED_AT_ONCE", 1)
     site.require(80)
     site.watch()
     assert site.may_leech() == {"ada": False, "grace": False}
