@@ -22,6 +22,7 @@ from runtime.http.body import CommandRoute
 from runtime.http.deps import AnonymousStore, Caller, Clock, Requires, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command, Id
 from runtime.mail import post
+from runtime.mail_bounds import Occasion
 from runtime.store import Receipt, Store, new_id
 
 router = APIRouter(prefix="/api/v1", tags=["auth"], route_class=CommandRoute)
@@ -87,7 +88,8 @@ def reject_application(
 
     def tell(cursor: Cursor[Any]) -> None:
         text = f"Your application was not accepted.\n\n{command.reason}\n"
-        post(cursor, settings, to=application.email, subject="Your application", text=text)
+        to, subject = application.email, "Your application"
+        post(cursor, settings, to=to, subject=subject, text=text, occasion=Occasion.NAMED)
 
     return store.save(application, *_released(store, secrets.site, application), beside=tell)
 

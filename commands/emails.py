@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from commands.claims import hold
 from commands.passwords import must_know_password
+from commands.security_notices import notice_to
 from commands.users import end_access, ended_access
 from domain.claims import Claim, personal_claim_id
 from domain.emails import (
@@ -35,6 +37,7 @@ from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, AnonymousStore, Clock, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command
 from runtime.mail import post
+from runtime.mail_bounds import Occasion, mailbox
 from runtime.settings import Settings
 from runtime.store import NOBODY, Receipt, Store, new_id
 
@@ -81,7 +84,6 @@ def mail_another_confirmation(caller: AccountOwner, store: StoreDep, settings: S
     with store.history.pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
         if issued_since(cursor, user.id, VERIFY, now - MAIL_AGAIN_AFTER):
             raise MailedLately("a link was sent less than five minutes ago")
-        void_tokens(cursor, user.id, VERIFY)
         mail_confirmation(cursor, settings, user.id, user.username, user.email, now)
 
 
@@ -103,16 +105,25 @@ def change_email(
     change = EmailChange.ask(new_id(), user.id, command.email, user.email)
     other = user_with_email(store, secrets.site, command.email)
 
-    def tell_both(cursor: Cursor[Any]) -> None:
-        void_tokens(cursor, user.id, CONFIRM)  # the last wish counts
+    def tell_new(cursor: Cursor[Any]) -> None:
         if other is None or other.id == user.id:
             token = new_token(cursor, user.id, CONFIRM, now, CONFIRM_WITHIN, change.id)
             url = link(settings, CONFIRM, token)
             text = f"{user.username}, confirm within a day that this is your new address:\n\n{url}\n"
         else:
             text = f"{other.username}, another account asked for your address. It stays yours, do nothing.\n"
-        post(cursor, settings, to=command.email, subject="Confirm your new address", text=text)
+        subject = "Confirm your new address"
+        post(cursor, settings, to=change.email, subject=subject, text=text, occasion=Occasion.NAMED)
+
+    def tell_former(cursor: Cursor[Any]) -> None:
         _offer_to_take_back(cursor, settings, user, change, now, "asked to change your address")
+
+    def tell_both(cursor: Cursor[Any]) -> None:
+        void_tokens(cursor, user.id, CONFIRM)  # the last wish counts
+        # Always in this order: two who ask for each other's address at the same moment would wait for each other.
+        told = [(mailbox(change.email), tell_new), (mailbox(change.former), tell_former)]
+        for _, tell in sorted(told, key=itemgetter(0)):
+            tell(cursor)
 
     return store.save(change, beside=tell_both)
 
@@ -162,7 +173,8 @@ def take_back_email(
         void_tokens(cursor, user.id, VERIFY, TAKE_BACK, RESET)
         end_access(cursor, user.id, now)
         forget_password(cursor, user.id)
-        mail_reset_link(cursor, settings, user, now, "Your address is what it was, and everybody is signed out.")
+        why = "Your address is what it was, and everybody is signed out."
+        mail_reset_link(cursor, settings, user, now, why, Occasion.OWNER)
 
     ended = ended_access(store, user.id, "email_change_undone", now)
     return acting.save(change, user, *freed, *claims, *ended, beside=undo)
@@ -182,10 +194,11 @@ def settle_email_change(store: Store, site_secret: bytes, change_id: UUID, now: 
 def mail_confirmation(
     cursor: Cursor[Any], settings: Settings, user_id: UUID, username: str, email: str, now: datetime
 ) -> None:
-    """Send a newcomer the link that confirms the address."""
+    """Send a newcomer the link that confirms the address, and void those from before."""
     token = new_token(cursor, user_id, VERIFY, now, CONFIRM_WITHIN)
     text = f"Welcome, {username}.\n\nConfirm your address within a day:\n\n{link(settings, VERIFY, token)}\n"
-    post(cursor, settings, to=email, subject="Confirm your address", text=text)
+    if post(cursor, settings, to=email, subject="Confirm your address", text=text, occasion=Occasion.NAMED):
+        void_tokens(cursor, user_id, VERIFY, but=token)
 
 
 def tell_owner(cursor: Cursor[Any], settings: Settings, owner: User, email: str) -> None:
@@ -195,15 +208,17 @@ def tell_owner(cursor: Cursor[Any], settings: Settings, owner: User, email: str)
         " new password.\n"
         "If that was not you, there is nothing to do.\n"
     )
-    post(cursor, settings, to=email, subject="Confirm your address", text=text)
+    post(cursor, settings, to=email, subject="Confirm your address", text=text, occasion=Occasion.NAMED)
 
 
-def mail_reset_link(cursor: Cursor[Any], settings: Settings, user: User, now: datetime, why: str) -> None:
+def mail_reset_link(
+    cursor: Cursor[Any], settings: Settings, user: User, now: datetime, why: str, occasion: Occasion
+) -> None:
     """Send the user a link for a new password; those from before stop working."""
-    void_tokens(cursor, user.id, RESET)
     token = new_token(cursor, user.id, RESET, now, RESET_WITHIN)
     text = f"{user.username}: {why}\n\nChoose a new password within an hour:\n\n{link(settings, RESET, token)}\n"
-    post(cursor, settings, to=user.email, subject="A new password", text=text)
+    if post(cursor, settings, to=user.email, subject="A new password", text=text, occasion=occasion):
+        void_tokens(cursor, user.id, RESET, but=token)
 
 
 def link(settings: Settings, purpose: str, token: str) -> str:
@@ -266,4 +281,5 @@ def _offer_to_take_back(
         f"{user.username}, somebody who knows your password {what}.\n\nIf that was not you, take it back:\n\n"
         f"{link(settings, TAKE_BACK, token)}\n"
     )
-    post(cursor, settings, to=change.former, subject="Your address changes", text=text)
+    to, occasion = change.former, notice_to(user)
+    post(cursor, settings, to=to, subject="Your address changes", text=text, occasion=occasion)

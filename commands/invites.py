@@ -35,8 +35,9 @@ from domain.users import User
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Clock, NotPermitted, Requires, SecretsDep, SettingsDep, StoreDep
 from runtime.http.types import Command, Id
-from runtime.invite_codes import forget_code, invite_of, issued_at, new_code
+from runtime.invite_codes import forget_code, invite_of, issue_code, issued_at, new_code
 from runtime.mail import post
+from runtime.mail_bounds import Occasion
 from runtime.settings import Settings
 from runtime.store import NoSuchThing, Receipt, Store, new_id
 
@@ -178,10 +179,12 @@ def held_for(store: Store, site_secret: bytes, invite: Invite) -> list[Claim]:
 
 def mail_invite(cursor: Cursor[Any], settings: Settings, invite: Invite, now: datetime) -> None:
     """Send the link that opens the door, and void the one before."""
-    url = link(settings, PURPOSE, new_code(cursor, invite.id, now))
-    until = f"{invite.expires_at:%Y-%m-%d %H:%M} UTC"
+    code, until = new_code(), f"{invite.expires_at:%Y-%m-%d %H:%M} UTC"
+    url = link(settings, PURPOSE, code)
     text = f"You are invited. Make your account, with this address, until {until}:\n\n{url}\n"
-    post(cursor, settings, to=invite.email, subject="You are invited", text=text)
+    subject, occasion = "You are invited", Occasion.NAMED
+    sent = post(cursor, settings, to=invite.email, subject=subject, text=text, occasion=occasion) is not None
+    issue_code(cursor, invite.id, code, now, sent=sent)
 
 
 def _end(store: Store, site_secret: bytes, invite: Invite) -> Receipt:

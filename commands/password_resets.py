@@ -17,10 +17,12 @@ from commands.auth import WRONG, TotpRequired, WrongTotp
 from commands.emails import mail_reset_link, user_with_email
 from commands.login_defence import guessing
 from commands.passwords import new_hash
+from commands.security_notices import tell
 from commands.users import ended_sessions
 from domain.base import SYSTEM
 from domain.emails import EmailChangedLately, check_cool_off, check_email, email_key
 from domain.password_resets import ASK_AGAIN_AFTER, RESET, ResetTokenInvalid
+from domain.security_notices import Notice
 from domain.users import User
 from runtime import second_factor
 from runtime.credentials import set_password_hash
@@ -30,6 +32,7 @@ from runtime.http.deps import AnonymousStore, Clock, PlatformDep
 from runtime.http.types import Command
 from runtime.login_defence import forgive_account
 from runtime.mail import post
+from runtime.mail_bounds import Occasion
 from runtime.platform import Platform
 from runtime.reset_requests import put_aside, take_one
 from runtime.store import Receipt, Store
@@ -92,7 +95,7 @@ def reset_password(command: ResetPassword, store: AnonymousStore, platform: Plat
         forgive_account(cursor, user.id)
         end_sessions(cursor, user.id, now)
         text = f"{user.username}, your password was set anew, and everybody was signed out. API keys still work.\n"
-        post(cursor, platform.settings, to=user.email, subject="Your password was changed", text=text)
+        tell(cursor, platform.settings, user, Notice("Your password was changed", text))
 
     acting = store.acting_as(user.id)
     with _as_a_guess(user, acting, now):
@@ -118,9 +121,10 @@ def _answer(cursor: Cursor[Any], platform: Platform, email: str, now: datetime) 
     try:
         check_cool_off(user.email_changed_at, now=now)
     except EmailChangedLately as refusal:
-        post(cursor, platform.settings, to=user.email, subject="No new password yet", text=f"{refusal}\n")
+        text, subject = f"{refusal}\n", "No new password yet"
+        post(cursor, platform.settings, to=user.email, subject=subject, text=text, occasion=Occasion.LINK)
         return
-    mail_reset_link(cursor, platform.settings, user, now, "somebody asked for a new password")
+    mail_reset_link(cursor, platform.settings, user, now, "somebody asked for a new password", Occasion.LINK)
 
 
 def _as_a_guess(user: User, store: Store, now: datetime) -> AbstractContextManager[Any]:

@@ -11,10 +11,12 @@ from psycopg import Cursor
 from pydantic import Field
 
 from commands.login_defence import guessing
+from commands.security_notices import tell
 from commands.users import ended_sessions
 from domain.errors import NotAllowed
 from domain.password_resets import RESET
 from domain.passwords import PASSWORD_MAX, check_password
+from domain.security_notices import Notice
 from domain.users import User
 from runtime.credentials import password_hash, set_password_hash
 from runtime.email_tokens import void_tokens
@@ -22,7 +24,6 @@ from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Clock, SettingsDep, StoreDep
 from runtime.http.types import Command
 from runtime.login_defence import forgive_account
-from runtime.mail import post
 from runtime.passwords import hash_password, turn, verify_password
 from runtime.store import Receipt, Store
 from runtime.tokens import end_sessions
@@ -55,7 +56,7 @@ def change_password(
         void_tokens(cursor, user.id, RESET)
         end_sessions(cursor, user.id, now, but=caller.session_id)
         text = f"{user.username}, your password was changed. If that was not you, ask for a new one.\n"
-        post(cursor, settings, to=user.email, subject="Your password was changed", text=text)
+        tell(cursor, settings, user, Notice("Your password was changed", text))
 
     others = ended_sessions(store, user.id, "password_changed", now, but=caller.session_id)
     return store.save(user, *others, beside=keep)

@@ -13,6 +13,7 @@ from domain.security_notices import Notice, many_failures
 from domain.users import User
 from runtime.login_defence import often_failed, tell_again
 from runtime.mail import post
+from runtime.mail_bounds import Occasion
 from runtime.platform import Platform
 from runtime.settings import Settings
 from runtime.store import Store
@@ -23,7 +24,13 @@ FAILURES = "failed_logins"
 
 def tell(cursor: Cursor[Any], settings: Settings, user: User, notice: Notice) -> None:
     if user.email != ERASED:
-        post(cursor, settings, to=user.email, subject=notice.subject, text=notice.text)
+        occasion = notice_to(user)
+        post(cursor, settings, to=user.email, subject=notice.subject, text=notice.text, occasion=occasion)
+
+
+def notice_to(user: User) -> Occasion:
+    """No notice to an address that has answered is lost; any other one may be a stranger's, and gets its share."""
+    return Occasion.OWNER if user.email_verified else Occasion.NOTICE
 
 
 def tell_of_failures(platform: Platform, store: Store, now: datetime) -> int:

@@ -60,11 +60,12 @@ def use_token(db: Cursor[Any], token: str, now: datetime) -> bool:
     return used.rowcount > 0
 
 
-def void_tokens(db: Cursor[Any], user_id: UUID, *purposes: str) -> None:
-    """None of the user's tokens for these purposes works any more."""
+def void_tokens(db: Cursor[Any], user_id: UUID, *purposes: str, but: str = "") -> None:
+    """None of the user's tokens for these purposes works any more, `but` one."""
     db.execute(
-        "DELETE FROM credentials.email_token WHERE user_id = %s AND purpose = ANY (%s) AND used_at IS NULL",
-        (user_id, list(purposes)),
+        "DELETE FROM credentials.email_token"
+        " WHERE user_id = %s AND purpose = ANY (%s) AND used_at IS NULL AND token_sha <> %s",
+        (user_id, list(purposes), token_sha(but)),
     )
 
 

@@ -12,15 +12,20 @@ from psycopg import Connection, Cursor
 from runtime.email_tokens import token_sha
 
 
-def new_code(db: Cursor[Any], invite_id: UUID, now: datetime) -> str:
-    """256 random bits as text; the code that the invite had before is void."""
-    code = secrets.token_urlsafe(32)
+def new_code() -> str:
+    """256 random bits as text."""
+    return secrets.token_urlsafe(32)
+
+
+def issue_code(db: Cursor[Any], invite_id: UUID, code: str, now: datetime, *, sent: bool) -> None:
+    """Let the code open the invite in place of the one before, which stays where the mail with the new one is not
+    `sent`."""
     db.execute(
-        "INSERT INTO credentials.invite_code (invite_id, code_sha, issued_at) VALUES (%s, %s, %s)"
-        " ON CONFLICT (invite_id) DO UPDATE SET code_sha = EXCLUDED.code_sha, issued_at = EXCLUDED.issued_at",
-        (invite_id, token_sha(code), now),
+        "INSERT INTO credentials.invite_code AS c (invite_id, code_sha, issued_at) VALUES (%(id)s, %(sha)s, %(now)s)"
+        " ON CONFLICT (invite_id) DO UPDATE SET issued_at = EXCLUDED.issued_at,"
+        " code_sha = CASE WHEN %(sent)s THEN EXCLUDED.code_sha ELSE c.code_sha END",
+        {"id": invite_id, "sha": token_sha(code), "now": now, "sent": sent},
     )
-    return code
 
 
 def invite_of(db: Connection[Any], code: str) -> UUID | None:

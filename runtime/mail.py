@@ -17,9 +17,11 @@ import msgspec
 from psycopg import Cursor
 
 from runtime.keyring import Sealer
+from runtime.mail_bounds import Occasion, has_room
 from runtime.secrets import ensure
 from runtime.settings import Settings
 from runtime.store import new_id
+from runtime.telemetry import MAILS
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -37,9 +39,17 @@ class Mail(msgspec.Struct, frozen=True):
         Address(addr_spec=self.to)
 
 
-def post(cursor: Cursor[Any], settings: Settings, *, to: str, subject: str, text: str) -> UUID:
-    """Write a mail that is delivered once the transaction of `cursor` is committed; returns its id."""
+def post(
+    cursor: Cursor[Any], settings: Settings, *, to: str, subject: str, text: str, occasion: Occasion
+) -> UUID | None:
+    """Write a mail that is delivered once the transaction of `cursor` is committed; returns its id.
+
+    None when the address has had its share: nobody is told, or the answer would tell strangers what others asked for.
+    """
     mail_id, mail = new_id(), Mail(to, subject, text)
+    if not has_room(cursor, settings, to, occasion):
+        MAILS.labels("held_back").inc()
+        return None
     cursor.execute(
         "INSERT INTO credentials.mail (mail_id, sealed) VALUES (%s, %s)",
         (mail_id, sealer(settings).seal(msgspec.json.encode(mail))),

@@ -115,6 +115,8 @@ class Mail(Section):
     url: SmtpUrl = ""  # smtps:// or smtp+starttls://user@host:port; "" = files in data_dir/mail
     password: SecretStr = SecretStr("")
     sender: EmailAddress = "tracker@localhost"
+    per_address_hour: Positive = 5  # mails to an address that others can name; notices to who has proven it: any
+    per_address_day: Positive = 20
 
 
 class Inactivity(Section):

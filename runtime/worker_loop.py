@@ -22,6 +22,7 @@ from runtime.email_tokens import forget_old_tokens
 from runtime.follow import Engine, Step
 from runtime.heartbeat import BEAT_S, beat
 from runtime.login_defence import forget_guesses
+from runtime.mail_bounds import forget_mailboxes
 from runtime.platform import Platform
 from runtime.projection import Follower
 from runtime.queue import ACTOR, QUEUE, WAKE_KEY, open_broker
@@ -197,6 +198,7 @@ class WorkerLoop:
             forget_old_tokens(connection, now)
             forget_guesses(connection, now)
             forget_expired_keys(connection, now)
+            forget_mailboxes(connection, now)
 
 
 def _tell_drifts(found: Sequence[Drift]) -> None:

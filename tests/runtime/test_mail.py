@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from runtime.mail import Mail, message, post
+from runtime.mail_bounds import Occasion
 from runtime.mail_cli import mail_commands
 from runtime.mail_delivery import PAUSES, deliver
 from runtime.platform import Platform
@@ -98,7 +99,9 @@ def through(platform: Platform, settings: Settings) -> Callable[..., Platform]:
 
 def send(platform: Platform, subject: str = "Confirm your address", text: str = "Hello.\n", to: str = TO) -> UUID:
     with platform.pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-        return post(cursor, platform.settings, to=to, subject=subject, text=text)
+        mail_id = post(cursor, platform.settings, to=to, subject=subject, text=text, occasion=Occasion.OWNER)
+    assert mail_id is not None
+    return mail_id
 
 
 def soon(platform: Platform, after: timedelta = timedelta()) -> int:
@@ -134,7 +137,7 @@ def test_a_mail_leaves_once_and_only_its_count_stays(through: Callable[..., Plat
 def test_a_command_that_fails_mails_nothing(platform: Platform) -> None:
     def fail() -> None:
         with platform.pool.connection() as connection, connection.transaction():
-            post(connection.cursor(), platform.settings, to=TO, subject="Hello", text="")
+            post(connection.cursor(), platform.settings, to=TO, subject="Hello", text="", occasion=Occasion.OWNER)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
