@@ -43,6 +43,7 @@ MODULES = (
     "tracker_edge.protocol.types",
     "tracker_edge.protocol.udp",
     "tracker_edge.protocol.usual",
+    "tracker_edge.proxies",
     "tracker_edge.swarms.limits",
     "tracker_edge.swarms.roster",
     "tracker_edge.swarms.swarm",

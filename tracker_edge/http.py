@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import cast
 
 from tracker_edge.announce import Tracker
@@ -17,6 +17,7 @@ from tracker_edge.protocol.compact import packed, unmapped
 from tracker_edge.protocol.http import Fields, Refusal, Request, RequestReader, error_response, response
 from tracker_edge.protocol.types import TRANSIENT_INTERVAL_S, NotAClient, Query, Refused, UnregisteredTorrent
 from tracker_edge.protocol.usual import read as usual_announce
+from tracker_edge.proxies import Proxies
 
 #: A request must be whole this long after its first byte (or after the connection was made).
 READ_DEADLINE_S = 10
@@ -68,7 +69,7 @@ class Server:
         self.max_connections = max_connections
         self.proxy_protocol = proxy_protocol
         self.draining = False
-        self._proxies = tuple(trusted_proxies)
+        self.proxies = Proxies(trusted_proxies)
         self.later = later or _later
         self._clock_us = now_us
         self._clock_s = now_s
@@ -96,24 +97,6 @@ class Server:
     def continue_after(self, last_us: int) -> None:
         """The journal has records up to this time: none of this process may come before them."""
         self._last_us = max(self._last_us, last_us)
-
-    def is_proxy(self, address: bytes) -> bool:
-        if not self._proxies:
-            return False
-        ip = ip_address(address)
-        return any(ip.version == network.version and ip in network for network in self._proxies)
-
-    def client_address(self, hops: Sequence[bytes], peer: bytes) -> bytes:
-        """The right-most hop that no trusted proxy of ours is; the peer itself when a hop is no address."""
-        address = peer
-        for hop in reversed(hops):
-            try:
-                address = packed(hop.decode("ascii"))
-            except ValueError:
-                return peer
-            if not self.is_proxy(address):
-                return address
-        return address
 
     def answer(self, request: Request, connection: Connection) -> None:
         """Answers one request, now or when its announce is durable."""
@@ -200,7 +183,7 @@ class Server:
 
     def _address(self, fields: Fields, connection: Connection) -> bytes:
         if connection.proxied and fields.forwarded:
-            return self.client_address(fields.forwarded, connection.address)
+            return self.proxies.client_address(fields.forwarded, connection.address)
         return connection.address
 
     def _refuse(self, error: Refused, address: bytes, connection: Connection, *, close: bool, old: bool) -> None:
@@ -249,7 +232,7 @@ class Connection:
             self.closing = True
             return
         self.address = packed(peer[0])
-        self.proxied = server.is_proxy(self.address)
+        self.proxied = server.proxies.trusts(self.address)
         if self.proxied and server.proxy_protocol:
             self.preface = b""
         server.connections.add(self)
@@ -346,7 +329,7 @@ class Connection:
         self.preface = None
         if header.address is not None:
             self.address = unmapped(header.address)
-            self.proxied = self.server.is_proxy(self.address)
+            self.proxied = self.server.proxies.trusts(self.address)
         return data[header.size :]
 
     def eof_received(self) -> bool:
