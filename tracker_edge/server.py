@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -30,6 +29,7 @@ from tracker_edge.metrics import DatagramTally, Tally, publish_load, publish_sta
 from tracker_edge.neighbours import Neighbours
 from tracker_edge.others import EXACT_S, OTHERS_GRACE_S
 from tracker_edge.shipper import Shipper
+from tracker_edge.snapshots import Snapshots
 from tracker_edge.sockets import bound
 from tracker_edge.sources import Following as Following
 from tracker_edge.sources import Sources as Sources
@@ -85,8 +85,7 @@ class Edge:
         self._datagram_sockets: list[socket.socket] = []
         self.datagrams: list[Listener] = []
         self._uncounted: dict[bytes, int] = {}
-        self._snapshot: snapshot.Snapshot | None = None
-        self._writing: int | None = None  # the process that writes a snapshot
+        self._snapshots = Snapshots(directory / snapshot.NAME, settings, sources)
 
     async def start(self) -> None:
         """Binds, loads the access snapshot, takes the journal, restores the swarms, listens, in this order.
@@ -97,7 +96,9 @@ class Edge:
         await self._bind()
         await self._follow_access()
         replayed: list[Announce] = []
-        first_seq, previous = await asyncio.to_thread(self._restore, replayed.append)
+        first_seq, previous = await asyncio.to_thread(
+            self._snapshots.restore, replayed.append, self._uncounted.__setitem__
+        )
         self._assemble(first_seq, previous)
         self._restore_swarms(replayed)
         self._tasks += [asyncio.create_task(work) for work in self._work()]
@@ -160,8 +161,7 @@ class Edge:
 
     def _restore_swarms(self, replayed: Iterable[Announce]) -> None:
         """The snapshot, what the store has after it, and what the last run left in the journal."""
-        if self._snapshot is not None:
-            snapshot.load(self.swarms, self._snapshot, self.server.now_s, self._floor_s())
+        self._snapshots.load(self.swarms, self.server.now_s, self._floor_s())
         self._replay(replayed)
         left_over = list(restore.unshipped(self.journal))
         self._replay(left_over)
@@ -184,7 +184,7 @@ class Edge:
     @property
     def restored_from(self) -> str:
         """`snapshot`, or `store` when there was none that could be used."""
-        return "store" if self._snapshot is None else "snapshot"
+        return "store" if self._snapshots.found is None else "snapshot"
 
     @property
     def ports(self) -> list[int]:
@@ -226,58 +226,24 @@ class Edge:
                 await task
         if self.journal.failure is None:
             await self.journal.settled()
-            if self._sources.restore_after is not None:
-                self._begin_snapshot()
+            self._begin_snapshot()
             with suppress(TimeoutError, JournalFailed):
                 await asyncio.wait_for(self._ship_last(), SHIP_AT_END_S)
         await self.journal.close()
         if isinstance(self.journal.failure, Fenced):
             await asyncio.to_thread(abandoned.set_aside, self._directory)
         with suppress(TimeoutError):  # the copy ends on its own
-            await asyncio.wait_for(self._snapshot_written(), SNAPSHOT_AT_END_S)
+            await asyncio.wait_for(self._snapshots.written(), SNAPSHOT_AT_END_S)
         for listener in self.datagrams:
             listener.close()
         self._publish()
-
-    def _restore(self, replay: Callable[[Announce], None]) -> tuple[int, bytes]:
-        """Reads what the swarms are made of: the snapshot and what came after, or else the store's own view."""
-        sources, self._snapshot = self._sources, None
-        if sources.restore_after is not None:
-            try:
-                found = snapshot.read(self._directory / snapshot.NAME, self.settings.id, self.settings.peer_ttl_s // 4)
-                sources.ends.clear()
-                sources.ends.update(found.ends)
-                ended = sources.restore_after(replay, self._uncounted.__setitem__)
-                if ended is not None:
-                    self._snapshot = found
-                    return ended
-                log.warning("snapshot_unused", edge_id=self.settings.id, reason="the store does not continue it")
-            except snapshot.Unusable as error:
-                log.info("snapshot_unused", edge_id=self.settings.id, reason=str(error))
-        return sources.restore(replay, self._uncounted.__setitem__)
 
     def _floor_s(self) -> int:
         """Nobody is expired before clients had the time to announce after our start."""
         return max(1, self.server.now_s - self.settings.peer_ttl_s + self.settings.interval_s)
 
     def _begin_snapshot(self) -> None:
-        ends = {**self._sources.ends, self.settings.id: self.journal.open_seq - 1}
-        path = self._directory / snapshot.NAME
-        self._writing = snapshot.fork_and_write(path, self.settings.id, self.swarms, ends, self.server.now_s)
-
-    async def _snapshots(self) -> None:
-        """A snapshot every few minutes; one that failed is tried again at the next turn."""
-        while self._sources.restore_after is not None:
-            await asyncio.sleep(snapshot.EVERY_S)
-            self._begin_snapshot()
-            await self._snapshot_written()
-
-    async def _snapshot_written(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            _, status = await asyncio.to_thread(os.waitpid, writing, 0)
-            if status:
-                log.warning("snapshot_failed", edge_id=self.settings.id, status=status)
+        self._snapshots.begin(self.swarms, self.journal.open_seq - 1, self.server.now_s)
 
     def _replay(self, announces: Iterable[Announce]) -> None:
         now_us, now_s, floor_s = self.server.now_us(), self.server.now_s, self._floor_s()
@@ -318,7 +284,13 @@ class Edge:
             self.tracker.latest.note(gone.torrent_id + gone.user_id + gone.peer_id, Event.STOPPED, now_us)
 
     def _work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._ship(), self._tick(), self._snapshots(), self._ship_abandoned(), self._note_unregistered()
+        return (
+            self._ship(),
+            self._tick(),
+            self._snapshots.keep(self._begin_snapshot),
+            self._ship_abandoned(),
+            self._note_unregistered(),
+        )
 
     async def _ship_abandoned(self) -> None:
         """Now and then: journals beside ours whose process will not come back."""
