@@ -12,9 +12,9 @@ STAMP := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
 UV := $(shell command -v uv 2>/dev/null)
 
-# The first Python of 3.11 or newer; `make PYTHON=/path/to/python` takes another.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# The first Python of 3.11 to 3.13; `make PYTHON=/path/to/python` takes another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 
 .PHONY: run test check bench campaigns lock clean
 .DELETE_ON_ERROR:
@@ -61,7 +61,7 @@ clean:
 # Installed again only when the lock or the project file changed. A Debian without python3-venv has no ensurepip:
 # then the system's pip fills the environment.
 $(STAMP): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
 ifneq ($(UV),)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
