@@ -94,7 +94,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
             url = platform.settings.database.owner_url or platform.settings.database.url
             with psycopg.connect(url, autocommit=True) as owner:
                 key = signing_key(platform.site_key(PURPOSE))
-                redactions.redact(owner, key, position, fields, reason)
+                redactions.redact(owner, key, platform.history.codec.event, position, fields, reason)
         typer.echo(f"position {position} is redacted; now restart every role and rebuild the read tables:")
         typer.echo("tracker projections rebuild --all")
 

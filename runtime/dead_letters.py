@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
+from runtime.facts import FactLog
 from runtime.follow import PASSING, TRACE_CHARS
 from runtime.follower_settings import named
 from runtime.platform import Platform
@@ -57,7 +58,16 @@ def dead_letters(
     """At most `limit` of them beyond position `after`, of one follower or of all, in the order of the log."""
     with platform.pool.connection() as connection:
         rows = connection.execute(_LETTERS, {"follower": follower, "after": after, "limit": limit}).fetchall()
-    return [DeadLetter(*row) for row in rows]
+        letters = [DeadLetter(*row) for row in rows]
+        return _named(platform, connection, letters)
+
+
+def _named(platform: Platform, connection: Connection[Any], letters: list[DeadLetter]) -> list[DeadLetter]:
+    """With the topics of those whose facts lie in files."""
+    positions = [letter.position for letter in letters if letter.topic is None]
+    found = FactLog(platform.history).at(connection, positions) if positions else []
+    topics = {entry.position: entry.topic(platform.history.types) for entry in found}
+    return [replace(one, topic=one.topic or topics.get(one.position)) for one in letters]
 
 
 def counts(connection: Connection[Any]) -> dict[str, int]:

@@ -166,7 +166,7 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
     @app.command("archive")
     def archive_(
         before: Annotated[int | None, typer.Option("--before", min=1, help="partitions that end before it")] = None,
-        older_than: Annotated[int | None, typer.Option("--older-than", min=1, help="so many days")] = None,
+        older_than: Annotated[int | None, typer.Option("--older-than", min=1, max=36_500, help="so many days")] = None,
     ) -> None:
         """Move whole partitions of old events into files, which are compared with the chain of the log first."""
         if before is None and older_than is None:

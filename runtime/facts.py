@@ -13,7 +13,7 @@ from psycopg import Connection
 from domain.base import MAX_COUNT, Aggregate
 from runtime.event_archive.archive import ARCHIVED_UPTO, EventArchive
 from runtime.event_archive.rows import ArchivedEvent
-from runtime.recorder import IN_STREAM
+from runtime.recorder import IN_STREAM, FloorRecorder
 from runtime.store import History
 
 E = TypeVar("E", bound=Aggregate.Event, covariant=True)
@@ -67,6 +67,10 @@ class Entry(NamedTuple):
     stream_id: UUID
     row: tuple[Any, ...]
 
+    def topic(self, types: FloorRecorder) -> str:
+        """What the registry calls its type."""
+        return types.type_name(self.row[_NAMES.index("type")])
+
 
 class Unknown(NamedTuple):
     """The first fact beyond what this code knows, and what it is."""
@@ -81,6 +85,10 @@ class _Types(NamedTuple):
     stamp: tuple[int, int]
     awaited: list[int]
     ignored: list[int]
+
+
+#: Positions of the archive that a reader looks at before it says how far it has come: a file knows nothing of topics.
+ARCHIVED_AT_ONCE = 100_000
 
 
 class FactLog:
@@ -138,6 +146,13 @@ class FactLog:
         old = self._archive.between(connection, after, min(upto, archived), wanted, limit)
         return [*map(self._entry, old), *found][:limit]
 
+    def within_reach(self, connection: Connection[Any], after: int, upto: int) -> int:
+        """How far to read in one transaction: `upto`, or less where the log lies in files."""
+        if upto - after <= ARCHIVED_AT_ONCE:
+            return upto
+        row = connection.execute(f"SELECT archived_upto > %s FROM {ARCHIVED_UPTO}", (after,)).fetchone()
+        return after + ARCHIVED_AT_ONCE if row == (True,) else upto
+
     def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
         """The rows at these positions, in order."""
         rows = connection.execute(
@@ -165,11 +180,19 @@ class FactLog:
         if not strange.awaited:
             return None
         row = connection.execute(
+            f"SELECT archived_upto, e.position, e.name FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
             "SELECT e.position, t.name FROM es.event e JOIN es.event_type t ON t.id = e.type"
-            " WHERE e.position > %s AND e.position <= %s AND e.type = ANY(%s) ORDER BY e.position LIMIT 1",
+            " WHERE e.position > %s AND e.position <= %s AND e.type = ANY(%s) ORDER BY e.position LIMIT 1"
+            ") AS e ON true",
             (after, upto, strange.awaited),
         ).fetchone()
-        return Unknown(row[0], f"no event class has the topic {row[1]!r}") if row else None
+        assert row is not None
+        archived, position, topic = row
+        if archived is not None and archived > after:
+            names = {self._history.types.type_name(number) for number in strange.awaited}
+            old = self._archive.between(connection, after, min(upto, archived), lambda one: one.topic in names, 1)
+            position, topic = (old[0].position, old[0].topic) if old else (position, topic)
+        return None if position is None else Unknown(position, f"no event class has the topic {topic!r}")
 
     @property
     def _archive(self) -> EventArchive:
@@ -233,27 +256,20 @@ class FactLog:
     def streams_beside(self, connection: Connection[Any], stream_id: UUID, topics: Sequence[str]) -> list[UUID]:
         """The streams that got a fact of these topics from a command that this stream got one from."""
         types = [self._history.types.type_id(topic) for topic in topics]
+        commands = {row[_NAMES.index("command_id")] for row in self._stream(connection, stream_id, MAX_COUNT)}
         rows = connection.execute(
-            f"SELECT archived_upto, e.stream_id FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
-            "SELECT DISTINCT e.stream_id FROM es.event own JOIN es.command c USING (command_id)"
-            " JOIN es.event e ON e.position BETWEEN c.first_position AND c.last_position"
-            " AND e.command_id = c.command_id WHERE own.stream_id = %s AND e.type = ANY (%s)) AS e ON true",
-            (stream_id, types),
+            f"SELECT archived_upto, c.* FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
+            "SELECT c.first_position, c.last_position, e.stream_id FROM es.command c LEFT JOIN es.event e"
+            " ON e.position BETWEEN c.first_position AND c.last_position AND e.command_id = c.command_id"
+            " AND e.type = ANY (%s) WHERE c.command_id = ANY (%s)) AS c ON true",
+            (types, list(commands)),
         ).fetchall()
-        found = {stream for _, stream in rows if stream is not None}
-        if rows[0][0] is not None:
-            found |= self._archived_beside(connection, stream_id, frozenset(topics), rows[0][0])
+        found = {stream for *_, stream in rows if stream is not None}
+        archived = rows[0][0]
+        old = {p for _, first, last, _ in rows if archived and first for p in range(first, min(last, archived) + 1)}
+        beside = self._archive.at(connection, old) if old else []
+        found |= {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
         return sorted(found)
-
-    def _archived_beside(
-        self, connection: Connection[Any], stream_id: UUID, topics: frozenset[str], upto: int
-    ) -> set[UUID]:
-        commands = {one.command_id for one in self._archive.stream(connection, stream_id, upto)}
-        spans = connection.execute(
-            "SELECT first_position, last_position FROM es.command WHERE command_id = ANY (%s)", (list(commands),)
-        ).fetchall()
-        beside = (one for first, last in spans for one in self._archive.between(connection, first - 1, last))
-        return {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
 
     def _fact(self, row: tuple[Any, ...]) -> AnyFact:
         position, stream_id, version, type_id, schema_version, data, *rest = row[: len(_NAMES)]

@@ -222,8 +222,9 @@ class Engine:
     def _handle(self, held: _Held, limit: int, *, is_guilty: bool) -> _Portion:
         """Read and handle what comes next, unless the first of it is known to kill; raises `Stumbled`."""
         connection, follower, tables, position, view = held
-        unknown = self._log.unknown(connection, position, view.safe, (view.types, view.ignored))
-        upto = unknown.position - 1 if unknown else view.safe
+        upto = self._log.within_reach(connection, position, view.safe)
+        unknown = self._log.unknown(connection, position, upto, (view.types, view.ignored))
+        upto = unknown.position - 1 if unknown else upto
         entries = self._log.entries(connection, position, upto, follower.topics, limit)
         if is_guilty and entries:
             raise Stumbled(position, entries[0]) from KilledWorker("the process that handled this ended without a word")

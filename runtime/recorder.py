@@ -150,15 +150,18 @@ class FloorRecorder(ApplicationRecorder):
                     prepare=True,
                 ).fetchall()
                 upto = rows[0][0]
-                old = [] if upto is None else self._archived(connection, originator_id, upto, **bounds)
+                found = [
+                    VersionedEvent(originator_id, version, self.type_name(number), bytes(data), schema)
+                    for _, version, number, data, schema in rows
+                    if version is not None
+                ]
+                is_whole = any(one.originator_version <= max(0, bounds["gt"]) + 1 for one in found)
+                if upto is None or is_whole or (desc and len(found) == limit):
+                    return found
+                old = self._archived(connection, originator_id, upto, **bounds)
         except PsycopgOperationalError as error:
             raise OperationalError(str(error)) from error
-        found = [
-            VersionedEvent(originator_id, v, self.type_name(t), bytes(d), s) for _, v, t, d, s in rows if v is not None
-        ]
-        if old:  # they come before all that is in the table
-            found = [*found, *old[::-1]] if desc else [*old, *found]
-        return found[:limit]
+        return ([*found, *old[::-1]] if desc else [*old, *found])[:limit]  # old ones come before all in the table
 
     def _archived(
         self, connection: Connection[Any], stream_id: UUID | str, upto: int, *, gt: int, lte: int
@@ -168,8 +171,8 @@ class FloorRecorder(ApplicationRecorder):
             raise TypeError("events are archived, and this process was not told where")
         return [
             VersionedEvent(stream_id, one.version, one.topic, one.data, one.schema_version)
-            for one in self._archive.stream(connection, UUID(str(stream_id)), upto)
-            if gt < one.version <= lte
+            for one in self._archive.stream(connection, UUID(str(stream_id)), upto, gt)
+            if one.version <= lte
         ]
 
     def select_notifications(

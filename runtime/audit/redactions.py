@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from eventsourcing.persistence import MapperDeserialisationError
 from psycopg import Connection
 from psycopg.rows import class_row
 
@@ -18,6 +20,8 @@ from runtime.audit.block import BadSignature, check
 
 #: What stands where a text stood.
 REDACTED = "redacted"
+#: As `EventMapper.event` reads: topic, stream, version, data, schema version. Raises `MapperDeserialisationError`.
+Read = Callable[[str, UUID, int, bytes, int], object]
 _COLUMNS = "position, original_sha256, data_sha256, fields, reason, redacted_at, signature"
 
 
@@ -61,18 +65,24 @@ class Redaction:
 
 
 def redact(
-    connection: Connection[Any], key: Ed25519PrivateKey, position: int, fields: Sequence[str], reason: str
+    connection: Connection[Any],
+    key: Ed25519PrivateKey,
+    read: Read,
+    position: int,
+    fields: Sequence[str],
+    reason: str,
 ) -> Redaction:
-    """Blanks texts of one event, as the database's owner; everything else of the event stays.
+    """Blanks texts of one event, as the database's owner; everything else of the event stays, and so it can be read.
 
     Raises `RedactionRefused`. Read tables, snapshots and processes that remember the text are the caller's affair.
     """
     with connection.transaction(), changeable(connection, "es.event"):
-        row = connection.execute("SELECT data, stream_id FROM es.event WHERE position = %s", (position,)).fetchone()
-        if row is None:
-            raise RedactionRefused(f"there is no event at position {position}")
-        original, stream_id = bytes(row[0]), row[1]
+        topic, stream_id, version, original, schema_version = _event(connection, position)
         data = _blanked(original, fields)
+        try:
+            read(topic, stream_id, version, data, schema_version)
+        except MapperDeserialisationError as error:  # what was there is gone for good, and no follower would pass it
+            raise RedactionRefused(f"the event could not be read any more: {error}") from None
         at = datetime.now(UTC)
         hashes = sha256(original).digest(), sha256(data).digest()
         unsigned = Redaction(position, *hashes, list(fields), reason, at)
@@ -112,6 +122,23 @@ def check_all(connection: Connection[Any], key: Ed25519PublicKey) -> int:
         except BadSignature:
             raise Undeclared(one.position) from None
     return len(found)
+
+
+def _event(connection: Connection[Any], position: int) -> tuple[str, UUID, int, bytes, int]:
+    """Topic, stream, version, data, schema version. Raises `RedactionRefused`."""
+    row = connection.execute(
+        "SELECT t.name, e.stream_id, e.version, e.data, e.schema_version"
+        " FROM es.event e JOIN es.event_type t ON t.id = e.type WHERE e.position = %s",
+        (position,),
+    ).fetchone()
+    if row is not None:
+        return row[0], row[1], row[2], bytes(row[3]), row[4]
+    archived = connection.execute(
+        "SELECT FROM es.archived_events WHERE %s BETWEEN first_position AND last_position", (position,)
+    ).fetchone()
+    if archived is not None:
+        raise RedactionRefused(f"position {position} lies in a file: tracker events restore-archive brings it back")
+    raise RedactionRefused(f"there is no event at position {position}")
 
 
 def _blanked(original: bytes, fields: Sequence[str]) -> bytes:

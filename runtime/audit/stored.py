@@ -64,16 +64,25 @@ def records(
     connection: Connection[Any], after: int, upto: int, limit: int | None = None, archive: EventArchive | None = None
 ) -> bytes:
     """A `RECORD` of every event with after < position ≤ upto; of those in `archive` too."""
-    found = list[bytes]()
-    end = after
-    if archive is not None and (held := pieces(connection)):
-        end = max(after, held[-1].last_position)
+    if archive is None:
+        return b"".join(_stored(connection, after, upto, limit))
+    with connection.transaction():
+        connection.execute("LOCK TABLE es.event IN ACCESS SHARE MODE")  # no event moves between the two
+        return b"".join((*_archived(connection, archive, after, upto), *_stored(connection, after, upto, limit)))
+
+
+def _archived(connection: Connection[Any], archive: EventArchive, after: int, upto: int) -> Iterator[bytes]:
+    if held := pieces(connection):
         gone = {one.position: (one.original_sha256, one.data_sha256) for one in redactions(connection)}
-        for row in archive.rows(connection, after, min(upto, end)):
-            found += (row[_POSITION], leaf_of(row, gone.get(position_of(row))))
+        for row in archive.rows(connection, after, min(upto, held[-1].last_position)):
+            yield row[_POSITION]
+            yield leaf_of(row, gone.get(position_of(row)))
+
+
+def _stored(connection: Connection[Any], after: int, upto: int, limit: int | None) -> Iterator[bytes]:
     for row in copied_rows(connection, _HASHED, (after, upto, limit)):
-        found += (row[_POSITION], leaf_hash(row))
-    return b"".join(found)
+        yield row[_POSITION]
+        yield leaf_hash(row)
 
 
 def copied_rows(connection: Connection[Any], query: LiteralString, params: Sequence[object]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from runtime.event_archive.files import FrameReader
+from runtime.event_archive.files import FrameReader, file_of
 from runtime.event_archive.rows import ArchivedEvent, position_of, read, split
 
 #: Of a stream's event in the index: the stream, the position.
@@ -70,7 +70,7 @@ class EventArchive:
         self.root = root
         self._pieces: list[Piece] = []
         self._lock = threading.Lock()
-        self._reader = lru_cache(_READERS)(FrameReader)
+        self._readers = lru_cache(_READERS)(_open)
 
     def pieces(self, connection: Connection[Any], upto: int) -> list[Piece]:
         """What lies in files; asks the database when this process does not know of all up to there."""
@@ -106,19 +106,31 @@ class EventArchive:
 
     def at(self, connection: Connection[Any], positions: Iterable[int]) -> list[ArchivedEvent]:
         """Those of these positions that are archived, in order."""
-        return [one for place in sorted(set(positions)) for one in self.between(connection, place - 1, place)]
+        wanted, found = sorted(set(positions)), list[ArchivedEvent]()
+        for piece in self.pieces(connection, wanted[-1]) if wanted else ():
+            inside = [place for place in wanted if piece.first_position <= place <= piece.last_position]
+            if inside:
+                frames = self._reader(piece.path(self.root)).holding(map(_key, inside))
+                rows = (row for frame in frames for row in split(frame))
+                sought = set(inside)
+                found += (read(row) for row in rows if position_of(row) in sought)
+        return found
 
-    def stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[ArchivedEvent]:
-        """Every event of the stream up to that position, oldest first."""
+    def stream(
+        self, connection: Connection[Any], stream_id: UUID, upto: int, after_version: int = -1
+    ) -> list[ArchivedEvent]:
+        """Every event of the stream beyond that version and up to that position, oldest first."""
         row = connection.execute(
-            "SELECT first_position <= %s FROM es.stream WHERE stream_id = %s", (upto, stream_id), prepare=True
+            "SELECT first_position <= %s AND version > %s FROM es.stream WHERE stream_id = %s",
+            (upto, after_version, stream_id),
+            prepare=True,
         ).fetchone()
         if row != (True,):  # most streams are younger than the archive
             return []
         found = list[ArchivedEvent]()
         for piece in self.pieces(connection, upto):
             found += self.at(connection, self._positions(piece, stream_id.bytes))
-        return [one for one in found if one.position <= upto]
+        return [one for one in found if one.position <= upto and one.version > after_version]
 
     def first_after(self, connection: Connection[Any], moment: datetime) -> int | None:
         """The first archived position whose event was decided later than that."""
@@ -126,6 +138,9 @@ class EventArchive:
         end = held[-1].last_position if held else -1
         found = self.between(connection, -1, end, lambda one: one.decided_at > moment, 1)
         return found[0].position if found else None
+
+    def _reader(self, path: Path) -> FrameReader:
+        return self._readers(path, file_of(path))
 
     def _positions(self, piece: Piece, stream: bytes) -> Iterator[int]:
         for frame in self._reader(piece.index(self.root)).frames(stream):
@@ -135,6 +150,11 @@ class EventArchive:
                     return
                 if one == stream:
                     yield int.from_bytes(frame[begin + 16 : begin + ENTRY_BYTES], "big", signed=True)
+
+
+def _open(path: Path, file: tuple[int, int, int]) -> FrameReader:
+    """A reader knows where the frames of its file begin; one that came to its place has others (after a redaction)."""
+    return FrameReader(path)
 
 
 def _key(position: int) -> bytes:

@@ -10,10 +10,10 @@ import json
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import zstandard
 
@@ -35,7 +35,7 @@ class FrameWriter:
         self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         self._file.write(_MAGIC)
         self._directory: list[tuple[str, int, int]] = []
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
 
     def add(self, key: bytes, frame: bytes) -> None:
         """A frame whose first record has this key; keys of one file have one length and rise."""
@@ -90,12 +90,35 @@ class FrameReader:
         while begin and self._keys[begin] == first:  # records of one key may begin in the frame before
             begin -= 1
         with self._path.open("rb") as file:
-            for offset, size in self._places[begin:]:
-                file.seek(offset)
-                try:
-                    yield zstandard.decompress(file.read(size))
-                except zstandard.ZstdError:
-                    raise ArchiveBroken(f"{self._path} was changed") from None
+            for place in range(begin, len(self._places)):
+                yield self._frame(file, place)
+
+    def holding(self, keys: Iterable[bytes]) -> Iterator[bytes]:
+        """Each frame that may have the record with one of these keys, once; the keys rise, and are of one record."""
+        last = -1
+        with self._path.open("rb") as file:
+            for key in keys:
+                place = max(0, bisect_right(self._keys, key) - 1)
+                if place != last:
+                    yield self._frame(file, place)
+                last = place
+
+    def _frame(self, file: BinaryIO, place: int) -> bytes:
+        offset, size = self._places[place]
+        file.seek(offset)
+        try:
+            return zstandard.decompress(file.read(size))
+        except zstandard.ZstdError:
+            raise ArchiveBroken(f"{self._path} was changed") from None
+
+
+def file_of(path: Path) -> tuple[int, int, int]:
+    """Tells the file at this path from those that were there before it. Raises `ArchiveBroken`."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ArchiveBroken(f"{path}: {error.strerror}") from None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def fingerprint(path: Path) -> bytes:

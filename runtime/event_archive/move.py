@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg import Connection, sql
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from runtime.audit.block import records as split_records
 from runtime.audit.redactions import redactions
@@ -36,6 +38,13 @@ _RESTORED = (
 )
 
 
+#: Whoever appends or reads waits behind a partition that wants to go for so long at most, and it tries so often.
+LOCK_WAIT_MS, LOCK_PAUSE_S = 200, 1.0
+LOCK_ATTEMPTS = 30
+#: First half of the advisory lock that lets one move events at a time: two would write the same files.
+LOCK_CLASS = 7949
+
+
 class ArchiveRefused(Exception):
     """Nothing was moved; `str(error)` is one line that says why."""
 
@@ -52,12 +61,24 @@ class Partition:
     last_recorded_at: datetime | None
 
 
-def closed(connection: Connection[Any]) -> list[Partition]:
-    """The partitions that nobody writes to any more, oldest first."""
+@contextmanager
+def alone(connection: Connection[Any]) -> Iterator[None]:
+    """Raises `ArchiveRefused` when somebody else moves events; the same connection may be within one more."""
+    if connection.execute("SELECT pg_try_advisory_lock(%s, 0)", (LOCK_CLASS,)).fetchone() != (True,):
+        raise ArchiveRefused("somebody else moves events")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s, 0)", (LOCK_CLASS,))
+
+
+def closed(connection: Connection[Any]) -> Iterator[Partition]:
+    """The partitions that nobody writes to any more, oldest first; each is looked at when its turn comes."""
     rows = connection.execute(
         "SELECT begins, ends FROM es.event_partition WHERE ends <= es.safe_position() ORDER BY begins"
     ).fetchall()
-    return [_partition(connection, begins, ends) for begins, ends in rows]
+    return (_partition(connection, begins, ends) for begins, ends in rows)
 
 
 def archive(connection: Connection[Any], root: Path, part: Partition) -> Piece | None:
@@ -65,26 +86,43 @@ def archive(connection: Connection[Any], root: Path, part: Partition) -> Piece |
 
     None for a partition without events, which only goes. Raises `ArchiveRefused`, `ArchiveBroken`.
     """
-    piece = None if part.last_position is None else _write(connection, root, part)
-    if piece:
-        verify(connection, root, piece)
+    with alone(connection):
+        piece = None if part.last_position is None else _write(connection, root, part)
+        if piece:
+            verify(connection, root, piece)
+        _drop(connection, part, piece)
+    return piece
+
+
+def _drop(connection: Connection[Any], part: Partition, piece: Piece | None) -> None:
+    """Lets the table go of a partition as soon as nobody reads the log for a moment. Raises `ArchiveRefused`."""
     said = {} if piece is None else {name: getattr(piece, name) for name in Piece.__slots__}
     plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in said.items()}
-    try:
-        with connection.transaction():
-            connection.execute("SET LOCAL statement_timeout = 0")
-            manifest = json.dumps(plain, default=str)
-            connection.execute("SELECT es.drop_events(%s, %s)", (part.begins, manifest))
-    except InsufficientPrivilege as error:
-        raise ArchiveRefused(f"positions up to {part.ends - 1}: {error.diag.message_primary}") from None
-    return piece
+    for left in reversed(range(LOCK_ATTEMPTS)):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+                connection.execute("SELECT es.drop_events(%s, %s)", (part.begins, json.dumps(plain, default=str)))
+            return
+        except InsufficientPrivilege as error:
+            raise ArchiveRefused(f"positions up to {part.ends - 1}: {error.diag.message_primary}") from None
+        except LockNotAvailable:
+            if left:
+                time.sleep(LOCK_PAUSE_S)
+    raise ArchiveRefused(f"positions up to {part.ends - 1}: somebody reads the log for long, try again later")
 
 
 def restore(connection: Connection[Any], root: Path, piece: Piece) -> int:
     """Puts the newest archived partition back; returns its events. Raises `ArchiveRefused`, `ArchiveBroken`."""
-    if piece != pieces(connection)[-1]:
-        raise ArchiveRefused("restore newer events first")
-    verify(connection, root, piece)
+    with alone(connection):
+        if piece not in pieces(connection)[-1:]:
+            raise ArchiveRefused("restore newer events first")
+        verify(connection, root, piece)
+        _load(connection, root, piece)
+    return piece.events
+
+
+def _load(connection: Connection[Any], root: Path, piece: Piece) -> None:
     types = dict(connection.execute("SELECT name, id FROM es.event_type").fetchall())
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
@@ -95,7 +133,6 @@ def restore(connection: Connection[Any], root: Path, piece: Piece) -> int:
             for one in map(read, _rows(root, piece)):
                 copy.write_row((*one[:5], types[one.topic], *one[5:11], one.origin, one.data))
         cursor.execute("SELECT es.finish_event_restore(%s)", (piece.first_position,))
-    return piece.events
 
 
 def verify(connection: Connection[Any], root: Path, piece: Piece) -> None:

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.bonus import Account, AccountKind
+from domain.categories import Category
 from runtime.append_only import changeable
 from runtime.audit import redactions
 from runtime.audit.block import PURPOSE, Block, signing_key
@@ -253,15 +254,16 @@ def test_an_erased_person_leaves_the_chain_whole(chained: Platform, owner: Owner
 
 
 class Redacting:
-    """An account's number is text of no person, so it stands in clear in the log."""
+    """A category's name is text of no person, so it stands in clear in the log."""
 
     def __init__(self, platform: Platform, owner: Owner) -> None:
         self.platform, self.owner = platform, owner
-        self.position = Given(platform).aggregates(Account.open(AccountKind.BONUS, ACTOR))
+        self.position = Given(platform).aggregates(Category.define("maps", "Maps", None, 1))
 
     def redact(self, *fields: str, key: Ed25519PrivateKey | None = None) -> redactions.Redaction:
         of_site = signing_key(self.platform.site_key(PURPOSE))
-        return redact(self.owner, key or of_site, self.position, fields or ("account_kind",), "ordered by a court")
+        read = self.platform.history.codec.event
+        return redact(self.owner, key or of_site, read, self.position, fields or ("name",), "ordered by a court")
 
 
 @pytest.fixture
@@ -327,6 +329,9 @@ def test_what_cannot_be_redacted_is_left_alone(redacting: Redacting, owner: Owne
     for field in ("nothing", "timestamp"):
         with pytest.raises(RedactionRefused, match="has no text called"):
             redacting.redact(field)
+    redacting.position = Given(redacting.platform).aggregates(Account.open(AccountKind.BONUS, ACTOR))
+    with pytest.raises(RedactionRefused, match="could not be read any more"):
+        redacting.redact("owner_id")
     redacting.position = 2**40
     with pytest.raises(RedactionRefused, match="there is no event"):
         redacting.redact("nothing")

@@ -669,7 +669,8 @@ def test_what_was_redacted_after_a_backup_is_so_again_after_a_restore(
     busy.backup()
     (position,) = owner_row(busy.url, "SELECT min(position) FROM es.event WHERE data LIKE '%Work of person0%'")
     with psycopg.connect(busy.url, autocommit=True) as owner:
-        redact(owner, signing_key(busy.platform.site_key(PURPOSE)), position, ["name"], "a court")
+        read, key = busy.platform.history.codec.event, signing_key(busy.platform.site_key(PURPOSE))
+        redact(owner, key, read, position, ["name"], "a court")
     assert verified(busy.platform).redacted == 1
     busy.day()
     busy.backup(since_last=True)
