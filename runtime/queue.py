@@ -80,6 +80,7 @@ class Waker:
     def __init__(self, broker: RedisBroker, topics: Mapping[str, Sequence[str] | None]) -> None:
         self._broker = broker
         self._topics = {name: None if wanted is None else frozenset(wanted) for name, wanted in topics.items()}
+        self._readers: dict[frozenset[str], frozenset[str]] = {}  # of the topics that commands record together
         self._names: set[str] = set()
         self._lock = threading.Lock()
         self._pending = threading.Event()
@@ -89,9 +90,11 @@ class Waker:
 
     def wake(self, topics: list[str]) -> None:
         """Events of these topics are committed. Returns at once, whatever the queue does."""
-        changed = set(topics)
-        names = {name for name, wanted in self._topics.items() if wanted is None or not wanted.isdisjoint(changed)}
-        if changed and names:
+        changed = frozenset(topics)
+        names = self._readers.get(changed)
+        if names is None:
+            names = self._readers[changed] = self._who_reads(changed)
+        if names:
             with self._lock:
                 self._names |= names
             self._pending.set()
@@ -101,6 +104,12 @@ class Waker:
         self._closed.set()
         self._pending.set()
         self._thread.join()
+
+    def _who_reads(self, changed: frozenset[str]) -> frozenset[str]:
+        if not changed:
+            return frozenset()
+        topics = self._topics.items()
+        return frozenset(name for name, wanted in topics if wanted is None or not wanted.isdisjoint(changed))
 
     def _run(self) -> None:
         while self._pending.wait() and not self._closed.is_set():

@@ -25,6 +25,7 @@ from psycopg import OperationalError as PsycopgOperationalError
 from psycopg_pool import ConnectionPool
 
 from runtime.event_archive.archive import ARCHIVED_UPTO, EventArchive
+from runtime.packed_arrays import ByteaArray, IntArray, SmallintArray, UuidArray
 from runtime.telemetry import EVENTS_APPENDED
 
 #: Which partitions of the log have events of %(stream)s: all others are not looked at.
@@ -32,6 +33,9 @@ IN_STREAM: LiteralString = (
     "AND position >= (SELECT first_position FROM es.stream WHERE stream_id = %(stream)s)"
     " AND position <= (SELECT last_position FROM es.stream WHERE stream_id = %(stream)s)"
 )
+
+#: The call that appends; `FloorRecorder.arguments` has what it takes.
+APPEND: LiteralString = "es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 Beside = Callable[[Cursor[Any]], None]
 
@@ -103,30 +107,30 @@ class FloorRecorder(ApplicationRecorder):
     def _append(
         self, cursor: Cursor[Any], events: Sequence[StoredEvent], metadata: Metadata, reply: bytes
     ) -> Sequence[int]:
-        row = cursor.execute(
-            "SELECT es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                metadata.command_id,
-                metadata.request_sha,
-                reply,
-                metadata.correlation_id,
-                metadata.causation_id,
-                metadata.actor_id,
-                metadata.origin,
-                metadata.ip,
-                metadata.user_agent,
-                [e.originator_id for e in events],
-                [e.originator_version for e in events],
-                [self.type_id(e.topic) for e in events],
-                [self._schema_version(e.topic) for e in events],
-                [e.state for e in events],
-            ),
-            prepare=True,
-        ).fetchone()
+        row = cursor.execute(f"SELECT {APPEND}", self.arguments(events, metadata, reply), prepare=True).fetchone()
         assert row is not None
         positions: Sequence[int] = row[0]
         EVENTS_APPENDED.inc(len(positions))
         return positions
+
+    def arguments(self, events: Sequence[StoredEvent], metadata: Metadata, reply: bytes) -> tuple[object, ...]:
+        """What `APPEND` takes."""
+        return (
+            metadata.command_id,
+            metadata.request_sha,
+            reply,
+            metadata.correlation_id,
+            metadata.causation_id,
+            metadata.actor_id,
+            metadata.origin,
+            metadata.ip,
+            metadata.user_agent,
+            UuidArray.of([stream_of(e) for e in events]),
+            IntArray.of([e.originator_version for e in events]),
+            IntArray.of([self.type_id(e.topic) for e in events]),
+            SmallintArray.of([self._schema_version(e.topic) for e in events]),
+            ByteaArray.pack([e.state for e in events]),
+        )
 
     def select_events(
         self,
@@ -229,6 +233,11 @@ class FloorRecorder(ApplicationRecorder):
 
     def _type_filter(self, topics: Sequence[str]) -> list[int] | None:
         return [self.type_id(topic) for topic in topics] or None
+
+
+def stream_of(event: StoredEvent) -> UUID:
+    assert isinstance(event.originator_id, UUID)
+    return event.originator_id
 
 
 def _raise_conflict(error: errors.UniqueViolation) -> NoReturn:

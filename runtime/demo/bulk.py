@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import ApplicationRecorder, StoredEvent
@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool
 
 from domain import EVENTS
 from runtime.keyring import Keyring
-from runtime.recorder import FloorRecorder, Metadata, StreamConflict, VersionedEvent
+from runtime.recorder import APPEND, FloorRecorder, StreamConflict, VersionedEvent, stream_of
 from runtime.store import History
 
 #: Commands of one transaction. Each holds a floor lock until the commit, and PostgreSQL has room for a few thousand.
@@ -30,7 +30,6 @@ STREAMS_BEFORE = 100_000
 
 #: Commands of one statement: a message for each would take longer on the way than in the server.
 _TOGETHER = 50
-_APPEND: LiteralString = "es.append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 Pool = ConnectionPool[Connection[Any]]
 
@@ -72,12 +71,12 @@ class BulkRecorder(FloorRecorder):
         if beside := kwargs.get("beside"):
             with self.pool.connection() as connection, connection.cursor() as cursor:
                 beside(cursor)
-        self._queue.append(self._arguments(stored_events, **kwargs))
+        self._queue.append(self.arguments(stored_events, kwargs["metadata"], kwargs["reply"]))
         if len(self._queue) == _TOGETHER:
             self.send()
         for event in stored_events:
             version = self._schema_version(event.topic)
-            self._streams[_stream_id(event)].append(
+            self._streams[stream_of(event)].append(
                 VersionedEvent(event.originator_id, event.originator_version, event.topic, event.state, version)
             )
         self.waiting += 1
@@ -102,7 +101,7 @@ class BulkRecorder(FloorRecorder):
         self._begin()
         if self._queue:
             queue, self._queue = self._queue, []
-            calls = ", ".join([_APPEND] * len(queue))
+            calls = ", ".join([APPEND] * len(queue))
             parameters = [value for command in queue for value in command]
             self._connection.execute(f"SELECT {calls}", parameters, prepare=len(queue) == _TOGETHER)
 
@@ -141,7 +140,7 @@ class BulkRecorder(FloorRecorder):
         """Versions continue the streams as they are here; the database compares them with what others did."""
         ahead: dict[UUID, int] = {}
         for event in events:
-            stream_id = _stream_id(event)
+            stream_id = stream_of(event)
             version = ahead.get(stream_id) or len(self._stream(stream_id))
             if event.originator_version != version + 1:
                 raise StreamConflict(f"version {event.originator_version} does not follow {version}")
@@ -153,26 +152,6 @@ class BulkRecorder(FloorRecorder):
             is_new = self._stored is not None and stream_id not in self._stored
             stream = self._streams[stream_id] = [] if is_new else list(super().select_events(stream_id))
         return stream
-
-    def _arguments(
-        self, events: Sequence[StoredEvent], *, metadata: Metadata, reply: bytes, **_: object
-    ) -> tuple[Any, ...]:
-        return (
-            metadata.command_id,
-            metadata.request_sha,
-            reply,
-            metadata.correlation_id,
-            metadata.causation_id,
-            metadata.actor_id,
-            metadata.origin,
-            metadata.ip,
-            metadata.user_agent,
-            [e.originator_id for e in events],
-            [e.originator_version for e in events],
-            [self.type_id(e.topic) for e in events],
-            [self._schema_version(e.topic) for e in events],
-            [e.state for e in events],
-        )
 
 
 class BulkHistory(History):
@@ -192,8 +171,3 @@ class BulkHistory(History):
         self.bulk.register(self._event_mapper.topics)
         self.bulk.commit()  # whoever records the first event of a type would wait for the batch
         return self.bulk
-
-
-def _stream_id(event: StoredEvent) -> UUID:
-    assert isinstance(event.originator_id, UUID)
-    return event.originator_id

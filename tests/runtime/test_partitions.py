@@ -160,16 +160,31 @@ def test_a_stream_takes_its_next_version_and_no_other(notes: Platform) -> None:
         [(new_id(), 2)],
         [(one, 3), (one, 5)],
         [(one, 3), (one, 3)],
+        [(one, 3), (one, 3), (one, 5)],
+        [(one, 4), (one, 3)],
+        [(one, 4), (other, 2), (one, 3)],
         [(one, 3), (other, 1)],
         [(one, 3), (other, 3)],
     ):
         with pytest.raises(StreamConflict):
             append(notes, *wrong)
-    append(notes, (other, 2), (one, 3), (one, 4))
-    heads = "SELECT version, last_position - first_position FROM es.stream WHERE stream_id = %s"
-    assert rows_of(notes, heads, [one])[0][0] == 4
-    assert rows_of(notes, heads, [other])[0][0] == 2
-    assert rows_of(notes, "SELECT count(*) FROM es.event") == [(6,)]
+    append(notes, (other, 2), (one, 3), (other, 3), (one, 4))
+    events = "SELECT version FROM es.event WHERE stream_id = %s ORDER BY position"
+    for stream_id, last in ((one, 4), (other, 3)):
+        assert rows_of(notes, "SELECT version FROM es.stream WHERE stream_id = %s", [stream_id]) == [(last,)]
+        assert rows_of(notes, events, [stream_id]) == [(version,) for version in range(1, last + 1)]
+
+
+def test_a_command_that_is_repeated_in_another_history_records_other_events(notes: Platform) -> None:
+    """What was rolled back here stands for what a restore lost: a backup tells two histories apart by an event's id."""
+    note_id = new_id()
+    stored = [StoredEvent(note_id, version, Note.Closed.TOPIC, b"{}") for version in (1, 2)]
+    metadata, ids = unbound_metadata(ACTOR, "api"), list[Any]()
+    for _ in range(2):
+        with notes.pool.connection() as connection, connection.transaction(force_rollback=True):
+            notes.history.types._append(connection.cursor(), stored, metadata, b"")
+            ids += connection.execute("SELECT event_id FROM es.event").fetchall()
+    assert len(set(ids)) == 4
 
 
 def test_of_two_appends_at_once_one_is_taken(notes: Platform) -> None:
