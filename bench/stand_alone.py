@@ -158,6 +158,11 @@ class Unchanging:
         pass
 
 
+def made_up_keys(users: Sequence[bytes]) -> list[bytes]:
+    """What a site has in its store, and an edge in memory after each user's first announce."""
+    return [user + user for user in users]
+
+
 def fill(swarms: Swarms, catalogue: Catalogue, peers: int, now_s: int) -> None:
     """Peers 0 … `peers` of the catalogue through the swarms' own door; a third seeds, one in five is on IPv6 too."""
     rng = Random(1)
@@ -190,7 +195,7 @@ async def serve(options: argparse.Namespace) -> None:
     )
     store = SegmentFiles(options.folder / f"store-{options.number}")
     ship = store.ship if options.keep else lambda segments: None
-    sources = Sources(SECRET, partial(Unchanging, catalogue), store.restore, ship)
+    sources = Sources(SECRET, partial(Unchanging, catalogue), store.restore, ship, made_up_keys)
     edge = Edge(settings, options.folder / f"journal-{options.number}", sources)
     gc.collect()
     before = resident()

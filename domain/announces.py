@@ -2,6 +2,7 @@
 
 Two codecs, both pure: fixed rows for the edge's journal file, and columns for the segments that are shipped and kept
 (columns of like values are what a compressor shortens; compression and checksums belong to the files and tables).
+What `announce_addresses` makes of the columns is what the store gets.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from domain.announce_addresses import ENCRYPTED, HEAD, PLAIN, ReadKeys, decrypted, no_keys
 from domain.errors import Malformed
 
 
@@ -42,7 +44,7 @@ class Announce(NamedTuple):
     uploaded: int
     downloaded: int
     left: int
-    address: bytes  # 4 or 16 bytes, network order
+    address: bytes  # 4 or 16 bytes, network order; none, with port 0, when nobody can read it any more
     port: int
     key: int  # BEP 7's `key`, 32 bits; 0 when the client sends none
 
@@ -81,20 +83,16 @@ def span(rows: bytes) -> tuple[int, int]:
     return min(times), max(times)
 
 
-_VERSION = 1
-_HEAD = struct.Struct("<BIII")  # version, records, distinct users, distinct torrents
-
-
 def encode(records: Sequence[Announce]) -> bytes:
     """The records as columns, in the given order; equal records give equal bytes."""
     if not records:
-        return _HEAD.pack(_VERSION, 0, 0, 0)
+        return HEAD.pack(PLAIN, 0, 0, 0)
     at, user, torrent, peer, event, uploaded, downloaded, left, address, port, key = zip(*records, strict=True)
     users, user_rows = _dictionary(user)
     torrents, torrent_rows = _dictionary(torrent)
     return b"".join(
         (
-            _HEAD.pack(_VERSION, len(records), len(users), len(torrents)),
+            HEAD.pack(PLAIN, len(records), len(users), len(torrents)),
             *users,
             *torrents,
             _integers("I", user_rows),
@@ -136,7 +134,7 @@ def encode_rows(rows: bytes) -> bytes:
     starts = range(_ROW_ADDRESS, size, ROW_BYTES)
     return b"".join(
         (
-            _HEAD.pack(_VERSION, len(at), len(users), len(torrents)),
+            HEAD.pack(PLAIN, len(at), len(users), len(torrents)),
             *users,
             *torrents,
             _integers("I", user_rows),
@@ -155,19 +153,28 @@ def encode_rows(rows: bytes) -> bytes:
     )
 
 
-def decode(data: bytes) -> list[Announce]:
-    """The records that `encode` was given; raises `DamagedRecords` when the bytes are cut, longer or not columns."""
+def decode(data: bytes, keys: ReadKeys = no_keys) -> list[Announce]:
+    """The records that `encode` was given; without addresses where these are encrypted and `keys` has no key.
+
+    Raises `DamagedRecords` when the bytes are cut, longer or not columns.
+    """
     try:
-        return _decode(data)
+        return _decode(data, keys)
     except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise DamagedRecords(f"no columns of announces: {error}") from None
 
 
-def _decode(data: bytes) -> list[Announce]:
-    version, count, user_count, torrent_count = _HEAD.unpack_from(data)
-    if version != _VERSION:
+def same_records(some: bytes, others: bytes) -> bool:
+    """Whether two payloads have the same announces, apart from the addresses, which may be gone in one of them."""
+    return [(*one[:8], one.key) for one in decode(some)] == [(*one[:8], one.key) for one in decode(others)]
+
+
+def _decode(data: bytes, keys: ReadKeys) -> list[Announce]:
+    version, count, user_count, torrent_count = HEAD.unpack_from(data)
+    if version not in (PLAIN, ENCRYPTED):
         raise DamagedRecords(f"columns of version {version}")
-    column = _Columns(data, _HEAD.size)
+    data, unknown = decrypted(data, keys) if version == ENCRYPTED else (data, frozenset[int]())
+    column = _Columns(data, HEAD.size)
     users = column.blocks(16, user_count)
     torrents = column.blocks(16, torrent_count)
     user_rows = column.integers("I", count)
@@ -176,17 +183,20 @@ def _decode(data: bytes) -> list[Announce]:
     events = column.take(count)
     uploaded, downloaded, left = (column.integers("q", count) for _ in range(3))
     ports = column.integers("H", count)
-    keys = column.integers("I", count)
+    bep7_keys = column.integers("I", count)
     peers = column.blocks(20, count)
     sizes = column.take(count)
     if sizes.translate(None, b"\x04\x10"):
         raise DamagedRecords("an address that is neither of 4 nor of 16 bytes")
     addresses = [column.take(size) for size in sizes]
     column.must_end()
+    if unknown:
+        addresses = [b"" if row in unknown else one for row, one in zip(user_rows, addresses, strict=True)]
+        ports = array("H", [0 if row in unknown else one for row, one in zip(user_rows, ports, strict=True)])
     times = _running_sum(gaps)
     user = [users[row] for row in user_rows]
     torrent = [torrents[row] for row in torrent_rows]
-    columns = (times, user, torrent, peers, events, uploaded, downloaded, left, addresses, ports, keys)
+    columns = (times, user, torrent, peers, events, uploaded, downloaded, left, addresses, ports, bep7_keys)
     return list(map(Announce._make, zip(*columns, strict=True)))
 
 

@@ -57,7 +57,7 @@ class Client:
             self.ipv4 = self.port4 = self.ipv6 = self.port6 = None
         elif len(announce.address) == 4:
             self.ipv4, self.port4 = announce.address, announce.port
-        else:
+        elif announce.address:
             self.ipv6, self.port6 = announce.address, announce.port
 
 

@@ -10,6 +10,8 @@ from typing import Any, LiteralString, cast
 from psycopg import Connection, Cursor, sql
 from psycopg_pool import ConnectionPool
 
+from runtime.keyring import ReadKeys
+
 #: A request waits this long for a connection before it is told 503.
 POOL_TIMEOUT_S = 2.0
 
@@ -89,10 +91,14 @@ def refuse_forgetful(pool: ConnectionPool[Connection[Any]]) -> None:
 
 
 class Writer:
-    """What a projection handler writes with; table names resolve to the schema that is being built."""
+    """What a projection handler writes with; table names resolve to the schema that is being built.
 
-    def __init__(self, cursor: Cursor[Any]) -> None:
+    `keys` open what is encrypted in rows that the facts refer to.
+    """
+
+    def __init__(self, cursor: Cursor[Any], keys: ReadKeys) -> None:
         self.cursor = cursor
+        self.keys = keys
 
     def execute(self, query: LiteralString, params: Sequence[object] = ()) -> None:
         """Insert, upsert or delete: any number of rows."""
@@ -119,8 +125,8 @@ class Writer:
 
 
 @contextmanager
-def writing(connection: Connection[Any], schema: str) -> Iterator[Writer]:
+def writing(connection: Connection[Any], schema: str, keys: ReadKeys) -> Iterator[Writer]:
     """A transaction whose unqualified table names mean those of `schema`."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
-        yield Writer(cursor)
+        yield Writer(cursor, keys)

@@ -229,8 +229,8 @@ def add_journal_export(journal: typer.Typer, open_platform: OpenPlatform, readin
         """Announces into Parquet or NDJSON files, from the store and from archived days; verify with `tracker events
         verify-export`."""
         _must_confirm(with_addresses, yes)
-        wanted = Wanted(*_times(since, until), with_addresses)
         with open_platform() as platform, platform.projector_pool.connection() as connection:
+            wanted = Wanted(*_times(since, until), platform.keyring.read_keys if with_addresses else None)
             archive = platform.settings.data_dir / "archive"
             with _progress("segments") as shown:
                 written = export_announces(connection, archive, reading, wanted, out, file_format, per_file, shown)

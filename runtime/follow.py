@@ -269,7 +269,10 @@ class Engine:
         self, follower: Follower, tables: LiveTables, facts: Sequence[AnyFact], connection: Connection[Any]
     ) -> None:
         if isinstance(follower, Projection):
-            with writing(connection, "read") as db, tables.writer(connection, db, len(facts)) as writer:
+            with (
+                writing(connection, "read", self._history.keyring.read_keys) as db,
+                tables.writer(connection, db, len(facts)) as writer,
+            ):
                 for run in follower.runs(facts):
                     follower.apply(run, writer)
         else:

@@ -6,10 +6,11 @@ stores and verifies it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from operator import eq
 from typing import Any
 
 import zstandard
@@ -93,13 +94,14 @@ def verify(segments: Iterable[Segment], previous: Head | None = None) -> Head | 
     return head
 
 
-def insert(cursor: Cursor[Any], segment: Segment) -> None:
+def insert(cursor: Cursor[Any], segment: Segment, same: Callable[[bytes, bytes], bool] = eq) -> None:
     """Adds the segment at the end of its edge's chain, in the caller's transaction.
 
+    `same` tells whether two payloads say the same: what is encrypted in them may differ after somebody's erasure.
     Raises `AlreadyRecorded` when it is there and `Fenced` when another one has its place; after either the caller's
     transaction must be rolled back.
     """
-    _refuse_known(cursor, segment)
+    _refuse_known(cursor, segment, same)
     try:
         cursor.execute(
             "INSERT INTO journal.segment (edge_id, seq, day, announces, first_at, last_at, sha256, previous, data)"
@@ -141,7 +143,7 @@ def heads(connection: Connection[Any]) -> list[Head]:
         return cursor.execute("SELECT edge_id, seq, sha256 FROM journal.head ORDER BY edge_id").fetchall()
 
 
-def _refuse_known(cursor: Cursor[Any], segment: Segment) -> None:
+def _refuse_known(cursor: Cursor[Any], segment: Segment, same: Callable[[bytes, bytes], bool]) -> None:
     with cursor.connection.cursor(row_factory=class_row(Segment)) as reading:
         stored = reading.execute(
             "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
@@ -151,7 +153,7 @@ def _refuse_known(cursor: Cursor[Any], segment: Segment) -> None:
     if stored is None:
         return
     # Not compared by hash: another version of the compressor gives other bytes for the same announces.
-    if stored.payload == segment.payload:
+    if same(stored.payload, segment.payload):
         raise AlreadyRecorded(f"segment {segment.seq} of {segment.edge_id} is in the store", stored.sha256)
     raise Fenced(f"segment {segment.seq} of {segment.edge_id} was written by another process")
 

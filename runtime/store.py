@@ -26,7 +26,7 @@ from domain.base import Aggregate, Created
 from domain.errors import Conflict, NotFound
 from runtime.codec import EventMapper
 from runtime.event_archive.archive import EventArchive
-from runtime.keyring import Keyring
+from runtime.keyring import StoredKeyring
 from runtime.recorder import Beside, CommandRepeated, FloorRecorder, Metadata, StreamConflict
 from runtime.snapshots import Snapshot, Snapshots
 
@@ -89,7 +89,7 @@ class History(Application[UUID]):
         self,
         pool: ConnectionPool[Connection[Any]],
         kinds: Iterable[type[Aggregate.Event]],
-        keyring: Keyring,
+        keyring: StoredKeyring,
         archive: EventArchive | None = None,
     ) -> None:
         """`archive` has the events that do not lie in the table any more; unless given, all do."""

@@ -465,6 +465,7 @@ def _segments(platform: Platform, users: list[User], torrents: list[Torrent]) ->
             _announce(at, user.id, torrent.id, n, event, transferred=step)
             for n, (user, torrent) in enumerate((u, t) for u in users for t in torrents)
         ]
+        # With addresses in clear, as segments were before these were encrypted.
         segment = journal.seal("edge-1", seq, len(announces), at, at, previous, encode(announces))
         previous = segment.sha256
         platform.store(SYSTEM, "edge").record(

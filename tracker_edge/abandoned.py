@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from domain.announce_addresses import WriteKeys
 from runtime.journal import AlreadyRecorded, Fenced
 from tracker_edge import journal
 from tracker_edge.journal import JournalDamaged, JournalInUse
@@ -50,7 +51,7 @@ def set_aside(directory: Path) -> Path | None:
     return aside
 
 
-def ship_all(own: Path, ship: Ship, head: Callable[[str], bytes], idle_s: float = IDLE_S) -> list[str]:
+def ship_all(own: Path, ship: Ship, keys: WriteKeys, head: Callable[[str], bytes], idle_s: float = IDLE_S) -> list[str]:
     """Ships every idle journal beside `own`; returns the edge ids. What goes wrong is tried again next time."""
     shipped = []
     for directory in sorted(own.parent.iterdir()):
@@ -59,7 +60,7 @@ def ship_all(own: Path, ship: Ship, head: Callable[[str], bytes], idle_s: float 
             continue
         try:
             with journal.held(directory):
-                if _ship(directory, ship, head(directory.name)):
+                if _ship(directory, ship, keys, head(directory.name)):
                     shipped.append(directory.name)
         except JournalInUse:
             continue
@@ -70,14 +71,14 @@ def ship_all(own: Path, ship: Ship, head: Callable[[str], bytes], idle_s: float 
     return shipped
 
 
-def _ship(directory: Path, ship: Ship, previous: bytes) -> bool:
+def _ship(directory: Path, ship: Ship, keys: WriteKeys, previous: bytes) -> bool:
     """Ships all files and deletes them; returns whether there was anything. Raises `Fenced`, `JournalDamaged`."""
     closed, last, _ = journal.recover(directory, 1)
     found = False
     for seq in [*sorted(closed), last]:
         if _open_rows(directory, seq):
             found = True
-            segment = sealed(directory, directory.name, seq, previous)
+            segment = sealed(directory, directory.name, seq, previous, keys)
             try:
                 ship([segment])
                 previous = segment.sha256

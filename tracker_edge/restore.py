@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from domain.announce_addresses import ReadKeys
 from domain.announces import Announce, Event, decode, unpack
 from runtime.journal import GENESIS, Head, heads, segments
 from tracker_edge.journal import Journal, read_rows
@@ -27,19 +28,19 @@ class Stored(NamedTuple):
     ends: dict[str, int]  # by edge, the last segment that is in `announces`
 
 
-def stored(connection: Connection[Any], edge_id: str) -> Stored:
+def stored(connection: Connection[Any], edge_id: str, keys: ReadKeys) -> Stored:
     """Reads in one snapshot; the iterators must be used up before the connection's transaction ends."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     ends = heads(connection)
     return Stored(
-        _announces(connection, ends),
+        _announces(connection, ends, keys),
         _completed(connection),
         next((head for head in ends if head.edge_id == edge_id), None),
         {head.edge_id: head.seq for head in ends},
     )
 
 
-def stored_after(connection: Connection[Any], edge_id: str, ends: Mapping[str, int]) -> Stored | None:
+def stored_after(connection: Connection[Any], edge_id: str, ends: Mapping[str, int], keys: ReadKeys) -> Stored | None:
     """As `stored`, for an edge that knows all up to these segments; None when the store does not continue them."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     found = {head.edge_id: head for head in heads(connection)}
@@ -49,7 +50,7 @@ def stored_after(connection: Connection[Any], edge_id: str, ends: Mapping[str, i
     after = {known: ends.get(known, 0) for known in now}
     if any(seq < now[known] and not _has(connection, known, seq + 1) for known, seq in after.items()):
         return None
-    return Stored(journaled(connection, after.items()), _completed(connection), found.get(edge_id), now)
+    return Stored(journaled(connection, after.items(), keys), _completed(connection), found.get(edge_id), now)
 
 
 def newest_us(connection: Connection[Any], edge_id: str) -> int:
@@ -100,19 +101,19 @@ def unshipped(journal: Journal) -> Iterator[Announce]:
     yield from unpack(journal.open_rows())
 
 
-def _announces(connection: Connection[Any], ends: list[Head]) -> Iterator[Announce]:
+def _announces(connection: Connection[Any], ends: list[Head], keys: ReadKeys) -> Iterator[Announce]:
     yield from _sessions(connection)
     projected = dict(connection.execute("SELECT edge_id, seq FROM read.projected_segment").fetchall())
     after = [(end.edge_id, projected.get(end.edge_id, 0)) for end in ends]
-    yield from journaled(connection, after)
+    yield from journaled(connection, after, keys)
 
 
-def journaled(connection: Connection[Any], after: Iterable[tuple[str, int]]) -> Iterator[Announce]:
+def journaled(connection: Connection[Any], after: Iterable[tuple[str, int]], keys: ReadKeys) -> Iterator[Announce]:
     """What these edges have journaled after these segments, in the order in which it was received."""
 
     def of(edge_id: str, seq: int) -> Iterator[Announce]:
         for segment in segments(connection, edge_id, seq):
-            yield from decode(segment.payload)
+            yield from decode(segment.payload, keys)
 
     return heapq.merge(*(of(edge_id, seq) for edge_id, seq in after), key=itemgetter(0))
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from psycopg import Cursor
 
+from domain.announces import same_records
 from domain.peers import EdgeJournal
 from runtime.journal import Segment, insert
 
@@ -34,7 +35,7 @@ def into_store(open_log: Callable[[], Log]) -> Ship:
 
         def beside(cursor: Cursor[Any]) -> None:
             for segment in segments:
-                insert(cursor, segment)
+                insert(cursor, segment, same_records)
 
         open_log().record(
             EdgeJournal.SegmentsRecorded,

@@ -139,7 +139,13 @@ class Edge:
             raise SettingsError(f"APP__EDGE__ID: another process runs as {settings.id}") from None
         interval_s = settings.ship_interval_ms / 1000
         self.shipper = Shipper(
-            self.journal, settings.id, self._sources.ship, previous, interval_s=interval_s, at_once=hold
+            self.journal,
+            settings.id,
+            self._sources.ship,
+            self._sources.keys,
+            previous,
+            interval_s=interval_s,
+            at_once=hold,
         )
         self.tracker = Tracker(
             self.access,
@@ -296,8 +302,8 @@ class Edge:
         """Now and then: journals beside ours whose process will not come back."""
         while self._sources.head is not None:
             await asyncio.sleep(abandoned.EVERY_S)
-            ship, head = self._sources.ship, self._sources.head
-            await asyncio.to_thread(abandoned.ship_all, self._directory, ship, head)
+            ship, keys, head = self._sources.ship, self._sources.keys, self._sources.head
+            await asyncio.to_thread(abandoned.ship_all, self._directory, ship, keys, head)
 
     async def _note_unregistered(self) -> None:
         """Now and then: hashes that users announced and no torrent has, for the staff to see."""

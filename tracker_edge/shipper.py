@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from domain.announce_addresses import WriteKeys, encrypted
 from domain.announces import ROW_BYTES, encode_rows, span
 from runtime.journal import AlreadyRecorded, Fenced, Segment, seal
 from tracker_edge.journal import Journal, read_rows
@@ -22,25 +23,37 @@ RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sealed(directory: Path, edge_id: str, seq: int, previous: bytes) -> Segment:
-    """The segment that the closed file becomes: the same for the same file, whenever it is made."""
+def sealed(directory: Path, edge_id: str, seq: int, previous: bytes, keys: WriteKeys) -> Segment:
+    """The segment that the closed file becomes: the same for the same file, whenever it is made, as long as nobody in
+    it is erased."""
     rows = read_rows(directory, seq)
     first, last = span(rows)
-    return seal(edge_id, seq, len(rows) // ROW_BYTES, _time(first), _time(last), previous, encode_rows(rows))
+    payload = encrypted(encode_rows(rows), keys)
+    return seal(edge_id, seq, len(rows) // ROW_BYTES, _time(first), _time(last), previous, payload)
 
 
 class Shipper:
     """Closes the open file at each interval and ships what is closed; `previous` is the hash of the stored chain's end.
 
+    Addresses are encrypted under `keys`, which the store has: while it is away, files wait as they are.
     `at_once` ships as soon as there is something, for edges that acknowledge only what is in the store.
     """
 
     def __init__(
-        self, journal: Journal, edge_id: str, ship: Ship, previous: bytes, *, interval_s: float, at_once: bool = False
+        self,
+        journal: Journal,
+        edge_id: str,
+        ship: Ship,
+        keys: WriteKeys,
+        previous: bytes,
+        *,
+        interval_s: float,
+        at_once: bool = False,
     ) -> None:
         self._journal = journal
         self._edge_id = edge_id
         self._ship = ship
+        self._keys = keys
         self._previous = previous
         self._interval_s = 0.0 if at_once else interval_s
         self._working: asyncio.Future[list[int]] | None = None
@@ -96,7 +109,7 @@ class Shipper:
         segments: list[Segment] = []
         for seq in seqs:
             previous = segments[-1].sha256 if segments else self._previous
-            segments.append(sealed(self._journal.directory, self._edge_id, seq, previous))
+            segments.append(sealed(self._journal.directory, self._edge_id, seq, previous, self._keys))
         self._ship(segments)
         self._previous = segments[-1].sha256
         return list(seqs)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from domain.announce_addresses import WriteKeys
 from domain.announces import Announce
 from domain.base import SYSTEM
 from runtime.journal import GENESIS, heads
@@ -42,6 +43,7 @@ class Sources:
     `follow` makes a follower that hands changes over from any thread. `restore` gives what is to be replayed, lifetime
     completions by torrent, this edge's next sequence number and the hash that its next segment follows; it notes in
     `ends` up to which segment of each edge it has read. `tail` makes a follower of what comes after that.
+    `keys` gives those under which addresses are shipped.
     `restore_after` is `restore` for an edge that knows everything up to `ends`; None when the store has other ends.
     """
 
@@ -49,6 +51,7 @@ class Sources:
     follow: Callable[[Callable[[Changes], None]], Following]
     restore: Callable[[Replay, Completed], tuple[int, bytes]]
     ship: Ship
+    keys: WriteKeys
     ends: dict[str, int] = field(default_factory=dict)
     tail: Callable[[Deliver, Callable[[int], None]], Following] | None = None
     restore_after: Callable[[Replay, Completed], tuple[int, bytes] | None] | None = None
@@ -66,15 +69,16 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
     ends: dict[str, int] = {}
     newest_us = [0]
     known = platform.knowledge(FOLLOWER)
+    read_keys = platform.keyring.read_keys
 
     def read(replay: Replay, completed: Completed) -> tuple[int, bytes]:
-        found = read_with(lambda connection: restore.stored(connection, edge_id), replay, completed)
+        found = read_with(lambda connection: restore.stored(connection, edge_id, read_keys), replay, completed)
         assert found is not None
         return found
 
     def read_after(replay: Replay, completed: Completed) -> tuple[int, bytes] | None:
         known = dict(ends)
-        return read_with(lambda c: restore.stored_after(c, edge_id, known), replay, completed)
+        return read_with(lambda c: restore.stored_after(c, edge_id, known, read_keys), replay, completed)
 
     def read_with(
         question: Callable[[psycopg.Connection[Any]], restore.Stored | None],
@@ -108,8 +112,9 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
         follow=lambda deliver: AccessFollower(url, APP_ROLE, secret, deliver, known),
         restore=read,
         ship=into_store(lambda: platform.store(SYSTEM, "edge")),
+        keys=platform.keyring.write_keys,
         ends=ends,
-        tail=lambda deliver, head: Tail(url, APP_ROLE, edge_id, ends, deliver, head),
+        tail=lambda deliver, head: Tail(url, APP_ROLE, edge_id, ends, read_keys, deliver, head),
         restore_after=read_after,
         note_unregistered=note_unregistered,
         newest_us=lambda: newest_us[0],

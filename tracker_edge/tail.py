@@ -10,6 +10,7 @@ import psycopg
 import structlog
 from psycopg import Connection
 
+from domain.announce_addresses import ReadKeys
 from domain.announces import Announce, DamagedRecords, decode
 from runtime.journal import BrokenChain, heads, segments
 
@@ -35,6 +36,7 @@ class Tail(threading.Thread):
         role: str,
         edge_id: str,
         positions: Mapping[str, int],
+        keys: ReadKeys,
         deliver: Deliver,
         overtaken: Callable[[int], None],
     ) -> None:
@@ -43,6 +45,7 @@ class Tail(threading.Thread):
         self._role = role
         self._edge_id = edge_id
         self._positions = dict(positions)
+        self._keys = keys
         self._deliver = deliver
         self._overtaken = overtaken
         self._ending = threading.Event()
@@ -75,7 +78,7 @@ class Tail(threading.Thread):
     def _read(self, connection: Connection[Any], edge_id: str) -> None:
         for segment in segments(connection, edge_id, self._positions.get(edge_id, 0)):
             try:
-                records = decode(segment.payload)
+                records = decode(segment.payload, self._keys)
             except (BrokenChain, DamagedRecords) as error:  # the projection halts on it; peers announce again
                 log.error("segment_damaged", edge_id=edge_id, seq=segment.seq, error=str(error))
                 records = []

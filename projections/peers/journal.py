@@ -31,7 +31,7 @@ def segments_recorded(facts: Sequence[Fact[EdgeJournal.SegmentsRecorded]], db: W
     rows.prepare(db)
     heads: dict[str, Head | None] = {}
     for portion in _portions(_read(db, facts, heads)):
-        records = [decode(segment.payload) for _, segment in portion]
+        records = [decode(segment.payload, db.keys) for _, segment in portion]
         tally, row_places = _tally(db, [announce for some in records for announce in some])
         for number, some in enumerate(records):
             tally.add(number, some)

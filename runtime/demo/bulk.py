@@ -17,7 +17,7 @@ from psycopg import Connection, Rollback
 from psycopg_pool import ConnectionPool
 
 from domain import EVENTS
-from runtime.keyring import Keyring
+from runtime.keyring import StoredKeyring
 from runtime.recorder import APPEND, FloorRecorder, StreamConflict, VersionedEvent, stream_of
 from runtime.store import History
 
@@ -159,7 +159,7 @@ class BulkHistory(History):
 
     bulk: BulkRecorder
 
-    def __init__(self, connection: Connection[Any], keyring: Keyring) -> None:
+    def __init__(self, connection: Connection[Any], keyring: StoredKeyring) -> None:
         self._connection = connection
         pool = cast(Pool, _Lent(connection, lambda: self.bulk.send()))
         super().__init__(pool, EVENTS, keyring)

@@ -99,7 +99,9 @@ def generate(
         history = BulkHistory(connection, platform.keyring)
         try:
             site = Site(history, ids, books, platform.wake)
-            segments = Segments(edge_id, lambda at_us: site.store(SYSTEM, "edge", at_us=at_us))
+            segments = Segments(
+                edge_id, lambda at_us: site.store(SYSTEM, "edge", at_us=at_us), platform.keyring.write_keys
+            )
             life = Life(scope, site, some, plans, segments)
             for turn, at_us in enumerate(life.run()):
                 if turn % TELL_EVERY == 0:

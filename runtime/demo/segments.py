@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from domain.announce_addresses import WriteKeys, encrypted
 from domain.announces import encode
 from runtime.demo.past import HOUR_US, moment
 from runtime.journal import GENESIS, seal
@@ -19,9 +20,10 @@ EVERY_US = 6 * HOUR_US
 class Segments:
     """Writes one edge's chain from its first segment on; `open_log` gives the store of a command at that time."""
 
-    def __init__(self, edge_id: str, open_log: Callable[[int], Store]) -> None:
+    def __init__(self, edge_id: str, open_log: Callable[[int], Store], keys: WriteKeys) -> None:
         self._edge_id = edge_id
         self._open_log = open_log
+        self._keys = keys
         self._records: list[tuple[Any, ...]] = []
         self._previous = GENESIS
         self._until_us = 0
@@ -50,7 +52,7 @@ class Segments:
             moment(first_us),
             moment(last_us),
             self._previous,
-            encode(records),  # type: ignore[arg-type]  # plain tuples are made in a third of the time
+            encrypted(encode(records), self._keys),  # type: ignore[arg-type]  # plain tuples: a third of the time
         )
         into_store(lambda: self._open_log(last_us))([segment])
         self._previous = segment.sha256

@@ -14,6 +14,7 @@ from psycopg import Connection
 from runtime import journal_archive
 from runtime.export.files import Column, Export, FileFormat, Manifest, Row, microseconds
 from runtime.journal import BrokenChain, Head, Segment, heads, segments, verify
+from runtime.keyring import ReadKeys, nobodys
 
 #: The three first say where the announce stands in the journal; `left_bytes` is what the client had yet to download.
 COLUMNS = (
@@ -62,22 +63,22 @@ class Announced(Protocol):
 class Reading:
     """How a segment's payload becomes announces, and what their numbers and peer_ids mean."""
 
-    decode: Callable[[bytes], Iterable[Announced]]
+    decode: Callable[[bytes, ReadKeys], Iterable[Announced]]
     event_name: Callable[[int], str]
     client: Callable[[bytes], str]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Announces that were received in this time, `until` not included; addresses only when they are asked for."""
+    """Announces that were received in this time, `until` not included; their addresses only with the `keys` to them."""
 
     since: datetime | None = None
     until: datetime | None = None
-    addresses: bool = False
+    keys: ReadKeys | None = None
 
     def described(self) -> dict[str, Any]:
         times = {"since": self.since, "until": self.until}
-        return {**{k: v.isoformat() for k, v in times.items() if v}, "addresses": self.addresses}
+        return {**{k: v.isoformat() for k, v in times.items() if v}, "addresses": self.keys is not None}
 
     def has(self, first: datetime, last: datetime) -> bool:
         """Whether any moment of this span is wanted."""
@@ -98,7 +99,7 @@ def export_announces(
 
     Raises `BrokenChain` when a segment is missing, changed, or in a file that is not there.
     """
-    columns = (*COLUMNS, *ADDRESS_COLUMNS) if wanted.addresses else COLUMNS
+    columns = (*COLUMNS, *ADDRESS_COLUMNS) if wanted.keys else COLUMNS
     ends = heads(connection)
     total, done, chains = sum(head.seq for head in ends), 0, {}
     rows = _Rows(reading, wanted)
@@ -124,7 +125,7 @@ class _Rows:
     def of(self, segment: Segment) -> list[Row]:
         if not self._wanted.has(segment.first_at, segment.last_at):
             return []
-        announces = enumerate(self._reading.decode(segment.payload))
+        announces = enumerate(self._reading.decode(segment.payload, self._wanted.keys or nobodys))
         return [self._row(segment, n, one) for n, one in announces if self._is_wanted(one.received_at_us)]
 
     def _is_wanted(self, at_us: int) -> bool:
@@ -145,7 +146,9 @@ class _Rows:
             one.downloaded,
             one.left,
         )
-        return (*said, str(ip_address(one.address)), one.port) if self._wanted.addresses else said
+        if self._wanted.keys is None:
+            return said
+        return (*said, str(ip_address(one.address)), one.port) if one.address else (*said, None, None)
 
     def _client(self, peer_id: bytes) -> str:
         name = self._clients.get(peer_id)

@@ -33,5 +33,5 @@ class LiveTables:
             return
         self._shapes = self._shapes or [Gathered.of(connection, "read", name) for name in self._names]
         tables = {shape.name: shape.blank() for shape in self._shapes}
-        with gathering(connection, db.cursor, tables, self._plans) as writer:
+        with gathering(connection, db, tables, self._plans) as writer:
             yield writer

@@ -41,12 +41,12 @@ class GatheringWriter(Writer):
     def __init__(
         self,
         connection: Connection[Any],
-        cursor: Cursor[Any],
+        db: Writer,
         tables: dict[str, Gathered],
         plans: dict[str, Plan],
         before_others: Callable[[], None],
     ) -> None:
-        super().__init__(cursor)
+        super().__init__(db.cursor, db.keys)
         self._connection = connection
         self._tables = tables
         self._plans = plans
@@ -296,13 +296,13 @@ class GatheringWriter(Writer):
 @contextmanager
 def gathering(
     connection: Connection[Any],
-    cursor: Cursor[Any],
+    db: Writer,
     tables: dict[str, Gathered],
     plans: dict[str, Plan],
     before_others: Callable[[], None] = lambda: None,
 ) -> Iterator[GatheringWriter]:
-    """A writer for one transaction; what it has gathered is written in the end, or forgotten when handlers fail."""
-    writer = GatheringWriter(connection, cursor, tables, plans, before_others)
+    """Within the transaction of `db`; what it has gathered is written in the end, or forgotten when handlers fail."""
+    writer = GatheringWriter(connection, db, tables, plans, before_others)
     try:
         yield writer
         writer.finish()

@@ -58,6 +58,7 @@ class Shadow:
         #: The part whose streams alone are read; None for all.
         self.part: int | None = None
         self.log = FactLog(platform.history)
+        self._keys = platform.keyring.read_keys
         self._told = told
         self._keep = keep
         self._tables: dict[str, Gathered] = {}
@@ -156,15 +157,15 @@ class Shadow:
             told(self.position, upto, self.facts)
 
     def _handle_gathering(self, facts: Sequence[AnyFact]) -> None:
-        with writing(self.connection, self.schema) as db:
+        with writing(self.connection, self.schema, self._keys) as db:
             db.cursor.execute("SET LOCAL statement_timeout = 0")
-            with gathering(self.connection, db.cursor, self._tables, self._plans, self.make_indexes) as writer:
+            with gathering(self.connection, db, self._tables, self._plans, self.make_indexes) as writer:
                 for facts_of_run in self.projection.runs(facts):
                     self.projection.apply(facts_of_run, writer)
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
         """A transaction each, so that what was handled before the fact that fails is certain."""
-        with writing(self.connection, self.schema) as db:
+        with writing(self.connection, self.schema, self._keys) as db:
             for facts_of_run in self.projection.runs(facts):
                 self._apply(facts_of_run, db)
 

@@ -203,8 +203,8 @@ def shipping_what_is_laid_aside(site: Site) -> Iterator[Callable[[], object]]:
     with open_platform(settings.model_copy(update={"redis": redis})) as platform:
         own, sources = var / "edge" / settings.edge.id, from_platform(platform)
         assert sources.head is not None
-        ship, head = sources.ship, sources.head
-        yield lambda: abandoned.ship_all(own, ship, head, LAID_ASIDE_S)
+        ship, keys, head = sources.ship, sources.keys, sources.head
+        yield lambda: abandoned.ship_all(own, ship, keys, head, LAID_ASIDE_S)
 
 
 def facts_of(site: Site) -> list[tuple[int, bytes]]:

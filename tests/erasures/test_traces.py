@@ -32,7 +32,7 @@ pytestmark = pytest.mark.engine
 
 #: What statistics of the whole site are kept under.
 THE_SITE = b"00000000-0000-0000-0000-000000000000\t"
-#: The address as bytes, which is how announces have it: see decision 0040 on the edges' journals.
+#: The address as bytes, which is how announces have it.
 PACKED = bytes([203, 0, 113, 177])
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_a_person_and_everything_of_the_others(
 
     after = dump.everything(database, valkey.url(), tmp_path, str(logged))
     assert dump.places(after, *MARKERS) == set()
-    assert {place for place, content in after.items() if PACKED in content} <= {"journal.segment_rest"}
+    assert {place for place, content in after.items() if PACKED in content} == set()
     assert others - set(dump.rows(database)) == set()
     assert rows_of(platform, "SELECT raw_uploaded FROM read.user_stats WHERE user_id = %s", [life.zq7.id]) == [(700,)]
     assert is_as_rebuilt(platform)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from domain.announce_addresses import encrypted
 from domain.announces import Announce, Event, encode
 from domain.base import SYSTEM
 from domain.peers import EdgeJournal
@@ -95,7 +96,15 @@ class ShippingEdge:
         times = sorted(datetime.fromtimestamp(r.received_at_us // 1_000_000, UTC) for r in records)
         first, last = times[0], times[-1] + timedelta(seconds=1)
         self.seq += 1
-        segment = journal.seal(self.edge_id, self.seq, len(records), first, last, self.previous, encode(records))
+        segment = journal.seal(
+            self.edge_id,
+            self.seq,
+            len(records),
+            first,
+            last,
+            self.previous,
+            encrypted(encode(records), self.platform.keyring.write_keys),
+        )
         self.previous = segment.sha256
         return segment
 

@@ -188,7 +188,8 @@ def test_windows_that_are_over_are_not_loaded_and_open_ones_are(facts: Given) ->
     )
     projected(facts.platform, peers)
     everybody = [(ADA, FILM), (GRACE, ALBUM)]
-    with facts.platform.projector_pool.connection() as connection, writing(connection, "read") as db:
+    keys = facts.platform.keyring.read_keys
+    with facts.platform.projector_pool.connection() as connection, writing(connection, "read", keys) as db:
         records = [announce(s, user=user, torrent=torrent) for s in (10, 20) for user, torrent in everybody]
         assert set(promotions(db, records).windows) == {ALBUM.bytes, GRACE.bytes}
         records.append(announce(9.9))

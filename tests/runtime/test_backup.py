@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import domain
 from commands.policies import POLICIES
-from domain.announces import encode
+from domain.announces import decode, encode
 from domain.base import ERASED, SYSTEM
 from domain.bonus import Account, AccountKind
 from domain.peers import EdgeJournal
@@ -47,7 +47,9 @@ from runtime.store import new_id
 from tests.audit_chain.sealed import sealed, verified
 from tests.conftest import SECRETS, as_user
 from tests.engines import drop_database, fresh_database
+from tests.given import rows_of
 from tests.members import Member, Members
+from tests.peers.edges import IPV4, ShippingEdge, announce
 from tests.runtime.test_journal_archive import announced
 from tracker_edge.segments import into_store
 
@@ -351,6 +353,33 @@ def test_who_was_erased_after_a_backup_stays_so(busy: Busy, empty: str, opened: 
     assert restored.history.aggregate(domain.users.User, gone.id).username == ERASED
     assert restored.history.aggregate(domain.users.User, stays.id).username == "person1"
     assert count(empty, "SELECT count(*) FROM read.account WHERE username = 'person0'") == 0
+
+
+def test_addresses_of_who_was_erased_after_a_backup_stay_away(
+    busy: Busy, empty: str, opened: OpenRestored, tmp_path: Path
+) -> None:
+    """Segments come back as they were, with all that is in them; what opens it does not."""
+    gone, stays = busy.people
+    edge = ShippingEdge(busy.platform, "west")
+    edge.ship([announce(0, user=member.id, up=member.id.int % 1000) for member in busy.people])
+    busy.members.catch_up()
+    old = busy.backup()
+    busy.destroy_key(gone)
+    shutil.rmtree(busy.root / busy.backup().name)
+    done = brought_back(busy, empty, name=old.name)
+    assert (done.erased, done.rebuild) == (1, True)
+    restored = opened(empty)
+    with restored.projector_pool.connection() as connection:
+        [west] = segments(connection, "west")
+        assert len(list(journal_archive.verify_all(connection, tmp_path))) == 3
+    assert west.sha256 == edge.previous
+    read = [(one.user_id, one.uploaded, one.address) for one in decode(west.payload, restored.keyring.read_keys)]
+    assert read == [(gone.id.bytes, gone.id.int % 1000, b""), (stays.id.bytes, stays.id.int % 1000, IPV4)]
+    assert differences(restored) == 0
+    kept = rows_of(restored, "SELECT user_id, ipv4 FROM read.peer WHERE ipv4 IS NOT NULL AND user_id = ANY (%s)", [
+        [gone.id, stays.id]
+    ])  # fmt: skip
+    assert kept == [(stays.id, IPV4)]
 
 
 def test_whom_the_operator_names_is_erased_too(busy: Busy, empty: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -122,6 +123,46 @@ def test_a_key_is_destroyed_once(notes: Platform) -> None:
     ring.seal(subject, "Ada", "c")
     assert ring.destroy(subject) < ring.destroy(subject)
     assert ring.destroy(new_id()) < timedelta(seconds=5), "there is none, and there will be none"
+
+
+def test_many_persons_have_keys_of_their_own_that_every_process_derives(notes: Platform) -> None:
+    """The first to write makes them; whoever only reads makes none."""
+    people = [new_id().bytes for _ in range(3)]
+    assert fresh_keyring(notes).read_keys(people) == [None] * 3
+    made = fresh_keyring(notes).write_keys([*people, people[0]])
+    assert (len(set(made)), made[3], {len(key) for key in made}) == (3, made[0], {32})
+    for ring in (fresh_keyring(notes), fresh_keyring(notes)):
+        assert ring.read_keys(people) == ring.write_keys(people) == made[:3]
+    sealed = fresh_keyring(notes).seal(UUID(bytes=people[0]), "Ada", "c")
+    assert fresh_keyring(notes).open(UUID(bytes=people[0]), sealed, "c") == "Ada", "it is the person's one key"
+
+
+def test_a_destroyed_key_is_read_by_nobody_and_what_is_written_instead_neither(
+    notes: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, people = Clock(monkeypatch), [new_id().bytes, new_id().bytes]
+    rings = [fresh_keyring(notes) for _ in range(2)]
+    gone, stays = rings[0].write_keys(people)
+    assert rings[1].read_keys(people) == [gone, stays]
+    rings[0].destroy(UUID(bytes=people[0]))
+    assert rings[0].read_keys(people) == [None, stays]
+    clock.seconds += LOOK_S
+    for ring in (*rings, fresh_keyring(notes)):
+        assert ring.read_keys(people) == [None, stays]
+        written = {*ring.write_keys(people), *ring.write_keys(people)}
+        assert (len(written), stays in written, gone in written) == (3, True, False)
+
+
+def test_more_persons_than_are_kept_or_asked_for_at_once_are_all_known(
+    notes: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.keyring.DERIVED_MAX", 3)
+    monkeypatch.setattr("runtime.keyring.PAGE", 2)
+    people = [new_id().bytes for _ in range(5)]
+    ring = fresh_keyring(notes)
+    made = ring.write_keys(people)
+    assert ring.read_keys(people[::-1]) == made[::-1]
+    assert fresh_keyring(notes).read_keys(people) == made
 
 
 class Clock:

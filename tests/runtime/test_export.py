@@ -31,6 +31,7 @@ from runtime.export.events import COLUMNS, export_events
 from runtime.export.files import Export, ExportDamaged, ExportRefused, FileFormat, Manifest, verify
 from runtime.export.selection import BadSelection, SelectedFacts, Selection, matching_topics, moment, safe_position
 from runtime.journal import GENESIS, BrokenChain, Segment, seal
+from runtime.keyring import nobodys
 from runtime.platform import Platform
 from tests.given import NOON, Given, event, projected
 from tests.history import write_history
@@ -422,7 +423,7 @@ def test_the_journal_is_exported_without_addresses(journal: Connection[Any], tmp
         "downloaded": 5,
         "left_bytes": 7,
     }
-    permitted = announces(journal, tmp_path, tmp_path / "b", Wanted(addresses=True))
+    permitted = announces(journal, tmp_path, tmp_path / "b", Wanted(keys=nobodys))
     assert permitted[0] == {**found[0], "address": "9.9.9.9", "port": 6881}
 
 

@@ -18,6 +18,7 @@ from runtime.gathering import rows as gathered
 from runtime.gathering.rows import Gathered
 from runtime.gathering.statements import Insert, Select, Update, mentioned, plain, written
 from runtime.gathering.writer import Plan, gathering
+from runtime.keyring import nobodys
 
 TABLES = ("thing", "tag")
 #: Instead of a number of rows that are remembered: nothing is known at the beginning of each batch.
@@ -71,12 +72,12 @@ class Both:
             return "refused"
 
     def _plainly(self, work: Callable[[Writer], object]) -> object:
-        with writing(self.owner, "plainly") as db:
+        with writing(self.owner, "plainly", nobodys) as db:
             return work(db)
 
     def _gathering(self, work: Callable[[Writer], object]) -> object:
-        with writing(self.owner, "gathering") as db:
-            with gathering(self.owner, db.cursor, self.tables, self.plans, self._look_around) as writer:
+        with writing(self.owner, "gathering", nobodys) as db:
+            with gathering(self.owner, db, self.tables, self.plans, self._look_around) as writer:
                 return work(writer)
 
     def _look_around(self) -> None:

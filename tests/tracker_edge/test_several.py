@@ -250,9 +250,9 @@ def test_records_of_a_fenced_edge_are_shipped_as_a_chain_of_their_own(
     assert aside is not None
     assert abandoned.set_aside(home) is None
     own = tmp_path / "edge" / "other"
-    assert abandoned.ship_all(own, sources.ship, sources.head) == [], "it may still be written to"
-    assert abandoned.ship_all(own, sources.ship, sources.head, idle_s=0) == [aside.name]
-    assert abandoned.ship_all(own, sources.ship, sources.head, idle_s=0) == []
+    assert abandoned.ship_all(own, sources.ship, sources.keys, sources.head) == [], "it may still be written to"
+    assert abandoned.ship_all(own, sources.ship, sources.keys, sources.head, idle_s=0) == [aside.name]
+    assert abandoned.ship_all(own, sources.ship, sources.keys, sources.head, idle_s=0) == []
     stored = [record for segment in segments(owner, aside.name) for record in decode(segment.payload)]
     assert [record.received_at_us - NOW_US for record in stored] == [1, 2, 3]
 
@@ -287,7 +287,7 @@ def test_what_a_fenced_edge_had_acknowledged_is_not_lost(platform: Platform, own
         await first.stop()
 
     run(work())
-    [shipped] = abandoned.ship_all(first_home.parent / "x", sources.ship, sources.head, idle_s=0)
+    [shipped] = abandoned.ship_all(first_home.parent / "x", sources.ship, sources.keys, sources.head, idle_s=0)
     stored = [
         record.peer_id for name in ("one", shipped) for s in segments(owner, name) for record in decode(s.payload)
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from domain.announces import Announce, Event, pack
 from runtime.journal import GENESIS, AlreadyRecorded, BrokenChain, Fenced, Segment, verify
-from tests.tracker_edge.edges import MemoryStore
+from tests.tracker_edge.edges import MemoryStore, keys
 from tracker_edge.journal import Journal
 from tracker_edge.shipper import Shipper, sealed
 
@@ -34,7 +34,7 @@ async def closed(journal: Journal, *groups: Sequence[int]) -> None:
 
 
 def shipper(journal: Journal, store: MemoryStore, previous: bytes = GENESIS) -> Shipper:
-    return Shipper(journal, "edge", store.ship, previous, interval_s=0.01)
+    return Shipper(journal, "edge", store.ship, keys, previous, interval_s=0.01)
 
 
 def test_closed_files_become_a_chain_and_are_deleted(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_the_same_file_makes_the_same_segment(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Journal(tmp_path, 1)
         await closed(journal, range(100))
-        assert sealed(tmp_path, "edge", 1, GENESIS) == sealed(tmp_path, "edge", 1, GENESIS)
+        assert sealed(tmp_path, "edge", 1, GENESIS, keys) == sealed(tmp_path, "edge", 1, GENESIS, keys)
         await journal.close()
 
     asyncio.run(run())
@@ -167,7 +167,7 @@ def test_a_changed_segment_breaks_the_chain(tmp_path: Path, field: str) -> None:
     async def run() -> Segment:
         journal = Journal(tmp_path, 1)
         await closed(journal, [1])
-        segment = sealed(tmp_path, "edge", 1, GENESIS)
+        segment = sealed(tmp_path, "edge", 1, GENESIS, keys)
         await journal.close()
         return segment
 

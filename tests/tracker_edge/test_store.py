@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import uvloop
 
-from domain.announces import Announce, Event, decode, encode
+from domain.announces import Announce, Event, decode, encode, pack
 from domain.base import SYSTEM
 from domain.peers import EdgeJournal
 from runtime.journal import (
@@ -34,9 +34,11 @@ from runtime.platform import Platform
 from tests.tracker_edge.edges import get, peer, target
 from tracker_edge.access import Changes
 from tracker_edge.access_table import AccessFollower, read_changes
+from tracker_edge.journal import write_whole
 from tracker_edge.protocol.compact import packed
 from tracker_edge.segments import into_store
 from tracker_edge.server import Edge, from_platform
+from tracker_edge.shipper import sealed
 
 pytestmark = pytest.mark.engine
 
@@ -163,6 +165,27 @@ def test_a_shipment_is_its_segments_and_one_fact(platform: Platform, owner: Owne
     told = [(f.edge_id, f.first_seq, f.last_seq, f.announces, f.sha256) for f in facts]  # type: ignore[attr-defined]
     assert told == [("edge-1", 1, 2, 2, wanted[1].sha256.hex()), ("edge-1", 3, 3, 1, wanted[2].sha256.hex())]
     assert len(list(segments(owner, "edge-1"))) == 3
+
+
+def test_what_was_shipped_is_known_again_after_an_erasure_and_after_an_update(
+    platform: Platform, owner: Owner, tmp_path: Path
+) -> None:
+    """An answer that was lost, or a crash before the file's deletion: meanwhile the same file makes other bytes."""
+    ship, keys = into_store(lambda: platform.store(SYSTEM, "edge")), platform.keyring.write_keys
+    second = record(2)
+    write_whole(tmp_path, 1, pack(record(1)))
+    write_whole(tmp_path, 2, pack(second))
+    first = sealed(tmp_path, "edge-1", 1, GENESIS, keys)
+    ship([first])
+    plain = seal("edge-1", 2, 1, NOW, NOW, first.sha256, encode([second]))
+    ship([plain])
+    platform.keyring.destroy(UUID(int=1))
+    again = sealed(tmp_path, "edge-1", 1, GENESIS, keys)
+    assert again.payload != first.payload
+    for other, known in ((again, first), (sealed(tmp_path, "edge-1", 2, first.sha256, keys), plain)):
+        with pytest.raises(AlreadyRecorded) as caught:
+            ship([other])
+        assert caught.value.sha256 == known.sha256
 
 
 def test_a_damaged_segment_is_not_read(owner: Owner) -> None:
