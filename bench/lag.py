@@ -1,4 +1,7 @@
-"""How long from a command's commit until its row can be read: one idle site, one worker, one projection."""
+"""How long from a command's commit until its row can be read: one idle site, one worker, one projection.
+
+First by looking at the row all the time, then as a query waits that was given the command's position.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import time
 from pathlib import Path
 
 import psycopg
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from runtime.embedded import Postgres, Valkey
+from runtime.freshness import wait_for
 from runtime.migrate import migrate
 from runtime.platform import Platform
 from runtime.secrets import Secrets
@@ -35,10 +40,24 @@ def main(rounds: int = 200) -> None:
         with Platform(settings, KINDS, [make_projection()], secrets=secrets) as platform:
             loop = WorkerLoop(platform, platform.followers)
             loop.start()
-            lags = sorted(lag(platform) for _ in range(rounds))
+            with start_blocking_portal() as portal:
+                show("commit to row", sorted(lag(platform) for _ in range(rounds)))
+                show("query with its position", sorted(wait(platform, portal) for _ in range(rounds)))
             loop.stop()
+
+
+def show(what: str, lags: list[float]) -> None:
     p50, p99 = statistics.median(lags), lags[int(len(lags) * 0.99)]
-    print(f"commit to row, idle, {rounds} commands: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {lags[-1]:.1f} ms")
+    print(f"{what}, idle, {len(lags)} commands: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {lags[-1]:.1f} ms")
+
+
+def wait(platform: Platform, portal: BlockingPortal) -> float:
+    """Milliseconds that a query waits which is asked as soon as the command is answered."""
+    time.sleep(PAUSE_S)
+    note = platform.store(ACTOR).save(Note.open(new_id()))
+    saved = time.perf_counter()
+    portal.call(wait_for, platform, (platform.followers[0].name,), note.position)
+    return (time.perf_counter() - saved) * 1000
 
 
 def lag(platform: Platform) -> float:

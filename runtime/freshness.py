@@ -16,8 +16,8 @@ from runtime.platform import Platform
 #: How long a query waits; after that the caller is told to come again.
 WAIT_S = 1.0
 #: A projection follows within a few milliseconds, so look often at first.
-FIRST_LOOK_S = 0.005
-LAST_LOOK_S = 0.05
+FIRST_LOOK_S = 0.002
+LAST_LOOK_S = 0.032
 
 MinPosition = Annotated[
     WholeNumber | None, Header(description="the `position` of a command, which the answer has to show")
@@ -42,12 +42,13 @@ def fresh(*projections: str) -> Any:
 
     async def wait(request: Request, x_min_position: MinPosition = None) -> None:
         if x_min_position:
-            await _wait(request.app.state.platform, projections, x_min_position)
+            await wait_for(request.app.state.platform, projections, x_min_position)
 
     return Depends(wait)
 
 
-async def _wait(platform: Platform, projections: tuple[str, ...], position: int) -> None:
+async def wait_for(platform: Platform, projections: tuple[str, ...], position: int) -> None:
+    """Return when each projection has reached `position`; raise ProjectionBehind when that takes too long."""
     deadline, pause = time.monotonic() + WAIT_S, FIRST_LOOK_S
     while not await to_thread.run_sync(has_reached, platform, projections, position):
         if pause == LAST_LOOK_S:

@@ -13,10 +13,11 @@ from typing import Any
 import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.errors import DecodeError, DramatiqError
+from dramatiq.errors import ConnectionClosed, DecodeError, DramatiqError
 from dramatiq.middleware import AgeLimit, Retries
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -27,6 +28,8 @@ ACTOR = "follow"
 
 #: Followers are woken at most this often, so that a burst of commands costs a message each, not one per command.
 PAUSE_S = 0.005
+#: Rung after a message is queued, by publishing to this channel.
+BELL = "bell"
 #: While this key exists a message for the follower waits in the queue; it dies by itself should the message be lost.
 WAKE_KEY = "wake:{}"
 WAKE_KEY_MS = 2000
@@ -50,15 +53,38 @@ class WakeBroker(RedisBroker):
 
 
 class _Consumer(_RedisConsumer):
-    """Left alone, one undecodable entry stops the whole consumer for seconds, each time it comes back."""
+    """Left alone, it would look every so often, and be told of a message by finding it; this one listens for the bell.
+
+    One undecodable entry would stop it for seconds, each time it comes back.
+    """
+
+    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
+        self._longest_s = timeout / 1000
+        self._bell = broker.client.pubsub(ignore_subscribe_messages=True)
+        self._bell.subscribe(BELL)
 
     def __next__(self) -> Any:
         try:
-            return super().__next__()  # type: ignore[no-untyped-call]
+            if (message := super().__next__()) is None:  # type: ignore[no-untyped-call]
+                self._listen()
+            return message
         except (DecodeError, TypeError, KeyError, AttributeError) as error:
             log.error("message_rejected", error=type(error).__name__)
             WAKEUPS.labels("rejected").inc()
             return None
+
+    def close(self) -> None:
+        self._bell.close()
+
+    def _listen(self) -> None:
+        """Until it rings, or the longest time between two looks: a bell can be missed."""
+        try:
+            if self._bell.get_message(timeout=self._longest_s):
+                while self._bell.get_message():
+                    pass  # rung for messages that the next look finds together
+        except RedisConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
 
 def open_broker(redis_url: str) -> WakeBroker:
@@ -123,6 +149,7 @@ class Waker:
         try:
             for name in self._not_queued(names):
                 self._broker.enqueue(wake_message(name))
+                self._broker.client.publish(BELL, b"")
                 WAKEUPS.labels("sent").inc()
         except (RedisError, DramatiqError, OSError):
             WAKEUPS.labels("dropped").inc()

@@ -39,8 +39,8 @@ from runtime.telemetry import (
 from runtime.tokens import forget_ended_sessions
 
 THREADS = 4
-#: Dramatiq's default of 1,000 ms makes an idle worker look every 0.5–0.8 s; with 20 ms pick-up takes 8 ms.
-WORKER_TIMEOUT_MS = 20
+#: How often the queue is looked at though no bell rang.
+WORKER_TIMEOUT_MS = 250
 TICK_S = 0.25
 RETRY_HALTED_S = 5.0
 UPKEEP_S = 3600.0
