@@ -41,6 +41,7 @@ from commands.staff_notes import router as staff_notes
 from commands.torrents import router as torrents
 from commands.usernames import router as usernames
 from commands.users import router as users
+from commands.warnings import router as warnings
 
 ROUTERS: tuple[APIRouter, ...] = (
     registration,
@@ -67,6 +68,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     erasures,
     exports,
     bans,
+    warnings,
     rights,
     groups,
     ladder,

@@ -14,6 +14,7 @@ from commands.bans import ban_in_force
 from commands.claims import hold
 from commands.emails import link, user_with_email
 from commands.parking import must_not_be_parked
+from commands.warnings import must_not_be_warned
 from domain.bans import BanKind
 from domain.base import Aggregate
 from domain.claims import Claim, personal_claim_id
@@ -100,6 +101,7 @@ def send_invite(
         raise NotPermitted("notes are for staff")
     user = store.get(User, caller.user_id)
     must_not_be_parked(store, user.id)
+    must_not_be_warned(store, user.id, now)
     check_inviter(user, command.email, now=now)
     invite = Invite.send(
         new_id(),
@@ -129,6 +131,7 @@ def send_invite(
 def send_invite_again(invite_id: Id, caller: Inviter, store: StoreDep, settings: SettingsDep, now: Clock) -> Receipt:
     """Mail one's own invite once more, with another code; at most every five minutes."""
     check_inviting(settings.registration.mode)
+    must_not_be_warned(store, caller.user_id, now)
     invite = _own(store, invite_id, caller)
     with store.history.pool.connection() as connection:
         issued = issued_at(connection, invite.id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from commands.warnings import warnings_of
 from domain.groups import Group, UnknownGroup, group_id, must_hold
 from domain.ladder import COUNT_MAX, RATIO_PERCENT_MAX, Criteria, Standing, told
 from domain.permissions import Permission
@@ -60,15 +61,17 @@ def remove_criteria(slug: str, staff: Manager, store: StoreDep) -> Receipt:
     return store.save(group)
 
 
-def promote_or_demote(store: Store, user_id: UUID, to: str, standing: Standing) -> None:
+def promote_or_demote(store: Store, user_id: UUID, to: str, standing: Standing, now: datetime) -> None:
     """Move the user to that group if its own or that one's criteria say so for what it has done; nothing happens where
-    they do not, or the class is locked."""
+    they do not, or the class is locked. Nobody is promoted who has a warning."""
     user = store.get(User, user_id)
     rights = store.find(Rights, rights_id(user_id))
     if not user.enabled or (rights is not None and rights.class_locked):
         return
     present, other = store.get(Group, group_id(user.group)), store.get(Group, group_id(to))
     if other.follows == present.slug and other.criteria is not None and other.criteria.met(standing):
+        if warnings_of(store, user_id).warned_until(now) is not None:
+            return
         user.change_group(to, f"meets what {to} asks: {told(other.criteria.judge(standing))}")
     elif present.follows == to and present.criteria is not None and not present.criteria.kept(standing):
         missed = [one for one in present.criteria.judge_keeping(standing) if not one.met]

@@ -45,6 +45,7 @@ from domain.staff_notes import StaffNotes
 from domain.torrents import Torrent
 from domain.usernames import BannedNames
 from domain.users import User
+from domain.warnings import Warnings
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     Account,
@@ -89,6 +90,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Torrent,
     TorrentFills,
     User,
+    Warnings,
 )
 
 

@@ -1,18 +1,15 @@
 """The ladder of classes: what a member has to have done to be promoted to the next one, and what it has to keep.
 
 Gazelle's table is what a new site starts with. Whoever meets all criteria goes up one class at a time; whoever falls
-below what a class keeps goes down one. Staff stand on no rung.
+below what a class keeps goes down one. Nobody goes up with a warning. Staff stand on no rung.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import NamedTuple
 
 from domain.errors import Malformed
 
-#: Nobody is promoted for so long after a warning.
-WARNED_FOR = timedelta(days=30)
 RATIO_PERCENT_MAX = 1000
 #: Of bytes, torrents and seconds: an exbibyte is more than anybody moves.
 COUNT_MAX = 2**60

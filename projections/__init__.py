@@ -37,6 +37,7 @@ from projections.torrents import torrents
 from projections.user_statistics import user_statistics
 from projections.usernames import usernames
 from projections.users import users
+from projections.warnings import warnings
 from runtime.projection import Projection
 
 ALL: tuple[Projection, ...] = (
@@ -52,6 +53,7 @@ ALL: tuple[Projection, ...] = (
     groups,
     rights,
     bans,
+    warnings,
     api_keys,
     key_resets,
     inactivity,

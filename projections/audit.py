@@ -31,6 +31,7 @@ from domain.relations import Relations
 from domain.rights import Rights
 from domain.sessions import Session
 from domain.staff_notes import StaffNotes
+from domain.warnings import Warnings
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 from runtime.projection import Projection
@@ -71,6 +72,7 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     ReenableRequest.Filed,
     FreeleechTokens.Opened,
     Rights.Opened,
+    Warnings.Opened,
     Privacy.Opened,
     Profile.Opened,
     Relations.Opened,

@@ -54,6 +54,7 @@ from queries.user_history import router as user_history
 from queries.user_stats import router as user_stats
 from queries.usernames import router as usernames
 from queries.users import router as users
+from queries.warnings import router as warnings
 
 ROUTERS: tuple[APIRouter, ...] = (
     search,
@@ -76,6 +77,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     invites,
     applications,
     bans,
+    warnings,
     rights,
     ladder,
     user_stats,

@@ -12,8 +12,9 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
-from domain.ladder import WARNED_FOR, Criteria, Criterion, Standing
+from domain.ladder import Criteria, Criterion, Standing
 from queries.bans import concerned
+from queries.warnings import WARNED_UNTIL
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Clock, ReadDb
@@ -33,10 +34,7 @@ _STANDING: LiteralString = (
     f" {_AGE} AS age_days, {_UPLOADS} AS uploads, coalesce(s.seed_size, 0) AS seed_size,"
     f" {_SEED_TIME} AS average_seed_time_s"
 )
-_WARNED: LiteralString = (
-    "EXISTS (SELECT FROM read.moderation_case w WHERE w.concerned_id = a.user_id AND w.outcome = 'warned'"
-    " AND w.decided_at > %(warned_since)s)"
-)
+_WARNED: LiteralString = f"({WARNED_UNTIL} IS NOT NULL)"
 _CRITERIA: LiteralString = (
     "c.uploaded, c.ratio_percent, c.age_days, c.uploads, c.seed_size, c.average_seed_time_s, c.keep_ratio_percent"
 )
@@ -91,16 +89,14 @@ class Climber:
     standing: Standing
 
 
-@router.get(
-    "/{user_id}/promotion", dependencies=[fresh("users", "groups", "rights", "peers", "torrents", "moderation")]
-)
+@router.get("/{user_id}/promotion", dependencies=[fresh("users", "groups", "rights", "peers", "torrents", "warnings")])
 def get_promotion(user_id: Id, staff: Annotated[bool, Depends(concerned)], db: ReadDb, now: Clock) -> PromotionShown:
     """How far a user is from the next group; for the user and for staff."""
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
             f"SELECT a.group_slug, a.state, l.user_id IS NOT NULL AS locked, {_WARNED} AS warned, {_STANDING}"
             f" FROM {_CLIMBERS} WHERE a.user_id = %(user)s",
-            _at(now) | {"user": user_id},
+            {"now": now, "user": user_id},
         ).fetchone()
     if row is None:
         raise NoSuchThing("no such user")
@@ -133,7 +129,7 @@ def climbers(db: Connection[Any], now: datetime, limit: int, after: UUID | None 
             "   JOIN read.promotion_criteria c ON c.slug = a.group_slug"
             f"  WHERE a.state = 'enabled' AND l.user_id IS NULL AND NOT ({_KEPT})"
             ") m WHERE %(after)s::uuid IS NULL OR m.user_id > %(after)s ORDER BY user_id, level DESC LIMIT %(limit)s",
-            _at(now) | {"after": after, "limit": limit},
+            {"now": now, "after": after, "limit": limit},
         ).fetchall()
     return [
         Climber(row["user_id"], row["version"], row["to"], Standing(*(row[name] for name in Standing._fields)))
@@ -160,7 +156,3 @@ def _criteria(db: Connection[Any], slug: str) -> Criteria | None:
 
 def _shown(criterion: Criterion) -> CriterionShown:
     return CriterionShown(name=criterion.name, value=criterion.value, needed=criterion.needed, met=criterion.met)
-
-
-def _at(now: datetime) -> dict[str, object]:
-    return {"now": now, "warned_since": now - WARNED_FOR}

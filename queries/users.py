@@ -20,10 +20,12 @@ from queries.profiles import ProfileShown, profile
 from queries.relations import count_followers
 from queries.torrents import Cursor, Limit
 from queries.user_stats import LAST_SEEN
+from queries.warnings import WARNED_UNTIL
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import (
     Caller,
+    Clock,
     Confirmed,
     Member,
     NotPermitted,
@@ -41,12 +43,13 @@ router = APIRouter(prefix="/api/v1", tags=["users"], route_class=StrictRoute)
 Staff = Annotated[Caller, Requires(Permission.MODERATION)]
 State = Literal["validating", "enabled", "disabled"]
 
-_DETAIL: LiteralString = """
+_DETAIL: LiteralString = f"""
 user_id AS id, username, group_slug AS group, state, registered_at, version,
 CASE WHEN user_id = %(caller)s THEN email END AS email,
 CASE WHEN %(private)s THEN email_verified END AS email_verified,
 CASE WHEN %(private)s THEN two_factor END AS two_factor,
-CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended
+CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended,
+CASE WHEN %(staff)s OR user_id = %(caller)s THEN {WARNED_UNTIL} END AS warned_until
 """
 _WANTED: LiteralString = f"""
 (%(group)s::text IS NULL OR group_slug = %(group)s) AND (%(state)s::text IS NULL OR state = %(state)s)
@@ -64,7 +67,8 @@ AND (lower(username) LIKE %(prefix)s OR lower(username) OPERATOR(public.%%) %(na
 
 class OwnAccount(BaseModel):
     """The caller's account. `passkey` opens every torrent; `ratio` is null before the first download;
-    `leeching_suspended` says why the ratio rule lets the caller seed only, and is null while it does not."""
+    `leeching_suspended` says why the ratio rule lets the caller seed only, and is null while it does not;
+    `warned_until` is when the last warning ends that counts now."""
 
     id: UUID
     username: str
@@ -79,6 +83,7 @@ class OwnAccount(BaseModel):
     downloaded: int
     ratio: float | None
     leeching_suspended: str | None
+    warned_until: datetime | None
     bonus_points: ShownPoints
     two_factor: bool
     registered_at: datetime
@@ -88,7 +93,8 @@ class OwnAccount(BaseModel):
 class ListedUser(BaseModel):
     """A user as staff list it. `email` is null but for itself: for staff, looking at it is a command with a reason.
     `email_verified`, `two_factor` and `leeching_suspended` (why the ratio rule lets it seed only, null while it does
-    not) are null but for itself and senior staff."""
+    not) are null but for itself and senior staff; `warned_until` (when the last warning ends that counts now) but for
+    itself and staff."""
 
     id: UUID
     username: str
@@ -99,6 +105,7 @@ class ListedUser(BaseModel):
     email_verified: bool | None
     two_factor: bool | None
     leeching_suspended: str | None
+    warned_until: datetime | None
     version: int
 
 
@@ -142,10 +149,10 @@ class FoundUsers(BaseModel):
     engine: Literal["postgresql"] = "postgresql"
 
 
-@router.get("/users/me", dependencies=[fresh("users", "groups", "rights", "bans", "peers", "bonus")])
-def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
+@router.get("/users/me", dependencies=[fresh("users", "groups", "rights", "bans", "peers", "bonus", "warnings")])
+def get_own_account(caller: Member, db: ReadDb, now: Clock, settings: SettingsDep, secrets: SecretsDep) -> OwnAccount:
     """Everything about the caller's own account; an API key is not shown the passkey."""
-    row = _own_row(db, caller.user_id)
+    row = _own_row(db, caller.user_id, now)
     row["permissions"] = sorted(caller.permissions)
     key = announce_key(secrets.site, caller.user_id, row.pop("passkey_no"), None)
     ratio = round(row["uploaded"] / row["downloaded"], 3) if row["downloaded"] else None
@@ -154,18 +161,20 @@ def get_own_account(caller: Member, db: ReadDb, settings: SettingsDep, secrets: 
     return OwnAccount(passkey=key, announce_urls=[f"{settings.edge.base_url}/announce/{key}"], ratio=ratio, **row)
 
 
-@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles", "relations")])
-def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
+@router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles", "relations", "warnings")])
+def get_user(user_id: Id, caller: Member, db: ReadDb, now: Clock) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
     own = user_id == caller.user_id
     if not (own or caller.enabled):
         raise NoSuchThing("no such user")
     with db.cursor(row_factory=class_row(ListedUser)) as cursor:
         found = cursor.execute(
-            f"SELECT {_DETAIL} FROM account WHERE user_id = %(user)s",
+            f"SELECT {_DETAIL} FROM account a WHERE user_id = %(user)s",
             {
                 "caller": caller.user_id,
                 "private": own or caller.can(Permission.USERS_SEE_PRIVATE),
+                "staff": caller.can(Permission.MODERATION),
+                "now": now,
                 "user": user_id,
             },
         ).fetchone()
@@ -180,8 +189,10 @@ def get_user(user_id: Id, caller: Member, db: ReadDb) -> UserDetail:
     ).seen_by(viewer_of(caller, user_id), settings)
 
 
-@router.get("/users", dependencies=[fresh("users", "user_statistics", "peers")])
-def list_users(wanted: Annotated[UserFilter, Query()], caller: Staff, db: ReadDb, page: PageDep) -> Page[ListedUser]:
+@router.get("/users", dependencies=[fresh("users", "user_statistics", "peers", "warnings")])
+def list_users(
+    wanted: Annotated[UserFilter, Query()], caller: Staff, db: ReadDb, page: PageDep, now: Clock
+) -> Page[ListedUser]:
     """Every account that fits, newest first; for staff. By address or e-mail they are found by commands that say why:
     `/users/searches/by-address` and `/users/searches/by-email`."""
     if (wanted.seen_from or wanted.seen_to) and not caller.can(Permission.USERS_SEE_LAST_SEEN):
@@ -195,6 +206,8 @@ def list_users(wanted: Annotated[UserFilter, Query()], caller: Staff, db: ReadDb
                 **wanted.model_dump(),
                 "caller": caller.user_id,
                 "private": caller.can(Permission.USERS_SEE_PRIVATE),
+                "staff": True,
+                "now": now,
                 "part": None if wanted.name is None else f"%{_like(username_key(wanted.name))}%",
                 "after": after[0] if after else None,
                 "limit": page.fetch,
@@ -223,16 +236,17 @@ def search_users(
     return FoundUsers(items=rows, facets={"group": _by_group(db, wanted)})
 
 
-def _own_row(db: Connection[Any], user_id: UUID) -> dict[str, Any]:
+def _own_row(db: Connection[Any], user_id: UUID, now: datetime) -> dict[str, Any]:
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
             "SELECT a.user_id AS id, a.username, a.email, a.email_verified, a.group_slug AS group,"
             " a.state, a.passkey_no, a.two_factor, a.leeching_suspended, a.registered_at, a.version,"
             " coalesce(s.uploaded, 0) AS uploaded,"
-            " coalesce(s.downloaded, 0) AS downloaded, coalesce(b.balance, 0) AS bonus_points"
+            f" coalesce(s.downloaded, 0) AS downloaded, {WARNED_UNTIL} AS warned_until,"
+            " coalesce(b.balance, 0) AS bonus_points"
             " FROM account a LEFT JOIN user_stats s USING (user_id)"
-            " LEFT JOIN ledger_balance b USING (user_id) WHERE a.user_id = %s",
-            (user_id,),
+            " LEFT JOIN ledger_balance b USING (user_id) WHERE a.user_id = %(user)s",
+            {"user": user_id, "now": now},
         ).fetchone()
     if row is None:
         raise NoSuchThing("no such user")

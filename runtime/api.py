@@ -42,6 +42,7 @@ TAGS = {
     "staff tools": "What staff write down, look at and find out about users; every look is recorded.",
     "invites": "Who may come, by whose word, and what came of it.",
     "bans": "What users may not do for a while, and why.",
+    "warnings": "Whom staff told off, why, and for how long that counts.",
     "api keys": "Keys for programs, with fewer rights than their owner.",
     "user stats": "What users have moved and done, the facts that say so, over time, and compared with others.",
     "site stats": "What all users have moved and done together.",

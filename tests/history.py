@@ -54,6 +54,7 @@ from domain.staff_notes import StaffNotes
 from domain.torrents import Torrent
 from domain.usernames import BANNED_NAMES, BannedNames
 from domain.users import WAITING_GROUP, User
+from domain.warnings import Warnings
 from runtime import journal
 from runtime.platform import Platform
 
@@ -72,6 +73,7 @@ def write_history(platform: Platform) -> None:
         _relations(platform, user, users[1 - n])
         _profile(platform, user)
         _bans(platform, user)
+        _warnings(platform, user)
         _rights(platform, user)
         _api_keys(platform, user)
         _request(platform, user, users[1 - n], torrents[n])
@@ -263,6 +265,17 @@ def _bans(platform: Platform, user: User) -> None:
         if ban.ended:
             claim.release()
         _save(platform, ban, claim)
+
+
+def _warnings(platform: Platform, user: User) -> None:
+    """One is lifted, one expires, one counts."""
+    warnings, until = Warnings.open(user.id), NOW + timedelta(days=1)
+    lifted, _, _ = warning_ids = [uuid4() for _ in range(3)]
+    for n, warning_id in enumerate(warning_ids):
+        warnings.give(warning_id, "rude", until + timedelta(days=n // 2), case_id=uuid4() if n else None, now=NOW)
+    warnings.lift(lifted, "said sorry", now=NOW)
+    warnings.expire(now=until)
+    _save(platform, warnings)
 
 
 def _rights(platform: Platform, user: User) -> None:

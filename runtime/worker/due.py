@@ -14,6 +14,7 @@ from commands.erasures import go_on_erasing
 from commands.exports import finish_export
 from commands.invites import expire_invite
 from commands.rights import expire_rights
+from commands.warnings import expire_warnings
 from domain.base import SYSTEM
 from queries.bans import due_bans
 from queries.emails import settling_changes
@@ -21,6 +22,7 @@ from queries.erasures import due_erasures, last_completed
 from queries.exports import archive_of, due_exports
 from queries.invites import due_invites
 from queries.rights import due_rights
+from queries.warnings import due_warnings
 from runtime.archives import forget_archives
 from runtime.keyring import KeyDestroyed
 from runtime.platform import Platform
@@ -37,6 +39,8 @@ EXPORTED_AT_ONCE = 5
 EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b03")
 #: The end of rights, per user and what ended.
 RIGHTS_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b70")
+#: The end of warnings, per user and the first that is over.
+WARNING_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9c11")
 #: An invite's end, per invite.
 INVITE_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b51")
 #: A settled change of an address, per change.
@@ -65,6 +69,16 @@ def expire_all_rights(platform: Platform, now: datetime) -> None:
         metadata = unbound_metadata(SYSTEM, "policy", uuid5(RIGHTS_EXPIRY, f"{user_id}:{position}"))
         with suppress(AlreadyDone, VersionConflict):  # another worker was faster
             expire_rights(platform.store(SYSTEM, metadata=metadata), user_id, now)
+
+
+def expire_all_warnings(platform: Platform, now: datetime) -> None:
+    """Record of every warning whose time is over that it is."""
+    with platform.pool.connection() as connection:
+        due = due_warnings(connection, now, EXPIRED_AT_ONCE)
+    for user_id, warning_id in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(WARNING_EXPIRY, str(warning_id)))
+        with suppress(AlreadyDone, VersionConflict):  # another worker was faster
+            expire_warnings(platform.store(SYSTEM, metadata=metadata), user_id, now)
 
 
 def expire_invites(platform: Platform, now: datetime) -> None:

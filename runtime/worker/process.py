@@ -31,6 +31,7 @@ from runtime.worker.due import (
     build_exports,
     erase_persons,
     expire_all_rights,
+    expire_all_warnings,
     expire_bans,
     expire_invites,
     settle_emails,
@@ -82,6 +83,7 @@ def seal_log(platform: Platform, now: datetime) -> None:
 JOBS: tuple[tuple[float, Job], ...] = (
     (1.0, expire_bans),  # the API compares a ban's end with the present time; the edge and the read tables are told
     (1.0, expire_all_rights),  # as with bans
+    (60.0, expire_all_warnings),  # everybody compares a warning's end with the present time
     (30.0, watch_ratios),  # they change with every announce; who falls below the rule gets away with it for so long
     (600.0, move_on_ladder),  # classes are for months; one class at a time
     (1.0, erase_persons),  # takes some looks: what is found by the name, the key, and that nobody uses it any more

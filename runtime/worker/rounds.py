@@ -59,7 +59,7 @@ def move_on_ladder(platform: Platform, now: datetime) -> None:
             metadata = unbound_metadata(SYSTEM, "policy", uuid5(LADDER, f"{one.user_id}:{one.version}"))
             with suppress(AlreadyDone, VersionConflict):  # another worker was faster
                 store = platform.store(SYSTEM, metadata=metadata)
-                promote_or_demote(store, one.user_id, one.to, one.standing)
+                promote_or_demote(store, one.user_id, one.to, one.standing, now)
         if len(found) < WATCHED_AT_ONCE:
             return
         after = found[-1].user_id

@@ -26,6 +26,7 @@ from domain.sessions import Session
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
+from domain.warnings import Warnings
 from runtime.api_keys import keep_key, new_key
 from runtime.platform import Platform
 from runtime.store import new_id
@@ -130,10 +131,14 @@ class Cast:
         kind = Claim.make(ban_claim_id(user_id, BanKind.INVITE), "ban", ban.id)
         proposal = ErasureProposal.make(new_id(), user_id, new_id(), "r", now=datetime.now(UTC))
         invite = Invite.send(new_id(), new_id(), f"guest-of-{name}@example.org", FAR, inviter_id=user_id)
-        self._save(proposal, invite)
+        warnings, warning_id = Warnings.open(user_id), new_id()
+        warnings.give(warning_id, "r", FAR, now=datetime.now(UTC))
+        if name != "bob":  # nor what warnings leave of it
+            warnings.lift(warning_id, "r", now=datetime.now(UTC))
+        self._save(proposal, invite, warnings)
         self._save(listed, pending, wish, filled, case, decided, about, ban, kind, *self._money(user_id, filled.id))
         things: Things = {"torrent_id": listed.id, "request_id": wish.id, "case_id": case.id, "ban_id": ban.id}
-        things |= {"proposal_id": proposal.id, "invite_id": invite.id}
+        things |= {"proposal_id": proposal.id, "invite_id": invite.id, "warning_id": warning_id}
         key_id = self._key(user_id, [Scope.READ])[0]
         return things | {"key_id": key_id, "pending": pending.id, "filled": filled.id, "decided": decided.id}
 

@@ -219,6 +219,11 @@ ROWS: dict[str, Row] = {
     "impose_ban": Row(P.USERS_WARN, only(P.USERS_DISABLE, granted="201"), own=NOT_BELOW, above=NOT_BELOW),
     "lift_ban": Row(P.USERS_WARN, only(P.USERS_DISABLE), own=NOT_BELOW, above=NOT_BELOW),
 
+    # warnings
+    "list_warnings": Row(SIGNED_IN, only(P.MODERATION), own="200"),
+    "give_warning": Row(P.USERS_WARN, "201", own=NOT_BELOW, above=NOT_BELOW),
+    "lift_warning": Row(P.USERS_WARN, own=NOT_BELOW, above=NOT_BELOW),
+
     # user stats, history
     "get_user_stats": Row(SIGNED_IN, MEMBERS, own="200"),
     "list_transfers": Row(SIGNED_IN, SENIOR, own="200"),

@@ -15,9 +15,9 @@ from domain.announces import Event
 from domain.base import SYSTEM
 from domain.groups import Group, group_id
 from domain.ladder import Criteria, Standing
-from domain.moderation import Case, Outcome
 from domain.rights import Rights, rights_id
 from domain.users import User
+from domain.warnings import WARNED_FOR, Warnings
 from queries.ladder import climbers
 from runtime.store import new_id
 from runtime.worker.rounds import move_on_ladder
@@ -77,9 +77,9 @@ class Ladder:
         )
 
     def warn(self, who: Member) -> None:
-        case = Case.open(new_id(), "user", who.id, who.id)
-        case.decide(new_id(), Outcome.WARNED, "r")
-        self.platform.store(SYSTEM).save(case)
+        warnings = Warnings.open(who.id)
+        warnings.give(new_id(), "r", NOW + WARNED_FOR, now=NOW)
+        self.platform.store(SYSTEM).save(warnings)
 
 
 @pytest.fixture
@@ -139,6 +139,15 @@ def test_who_was_warned_is_not_promoted_for_a_month(ladder: Ladder) -> None:
     ladder.warn(ladder.ada)
     assert ladder.look(NOW + timedelta(days=29))["ada"] == "member"
     assert ladder.look(NOW + timedelta(days=31))["ada"] == "power_user"
+
+
+def test_a_warning_counts_though_the_tables_do_not_know_of_it(ladder: Ladder) -> None:
+    ladder.members.catch_up()
+    ladder.warn(ladder.ada)
+    move_on_ladder(ladder.platform, NOW + timedelta(days=29))
+    assert ladder.platform.store(SYSTEM).get(User, ladder.ada.id).group == "member"
+    move_on_ladder(ladder.platform, NOW + timedelta(days=31))
+    assert ladder.platform.store(SYSTEM).get(User, ladder.ada.id).group == "power_user"
 
 
 def test_a_warning_keeps_nobody_up(ladder: Ladder) -> None:
