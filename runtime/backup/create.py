@@ -197,7 +197,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _snapshot(owner_url: str) -> Iterator[tuple[Connection[Any], int]]:
-    """A connection that sees exactly the facts up to the position that is given with it.
+    """A connection that sees exactly the facts up to the position that is given with it, and lets none go into files.
 
     SHARE mode waits until nobody has drawn a position and not committed, and lets nobody draw one before the other
     connection has its snapshot.
@@ -208,6 +208,8 @@ def _snapshot(owner_url: str) -> Iterator[tuple[Connection[Any], int]]:
         _lock(locking)
         drawn = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM es.position"
         row = locking.execute(drawn).fetchone()
+        # Before there is a snapshot: a partition that is dropped after it is in neither the tables nor the files of it.
+        reading.execute("LOCK TABLE es.event, journal.segment IN ACCESS SHARE MODE")
         _begin(reading)
         locking.rollback()
         assert row is not None

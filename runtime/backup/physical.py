@@ -128,6 +128,7 @@ def recover(place: Path, base: Base, data_dir: Path, when: datetime | None) -> N
         if account is not None:
             os.chown(path, account.pw_uid, account.pw_gid)
     fresh.chmod(0o700)
+    new_era(place)  # first: whatever ends this early, a server that starts here must not go on with the log of before
     fresh.rename(target)
     try:
         _promote(data_dir)
@@ -136,7 +137,6 @@ def recover(place: Path, base: Base, data_dir: Path, when: datetime | None) -> N
         if "before configured recovery target" in str(error):
             raise BackupRefused(f"{base.name}: its log ends before that moment") from None
         raise BackupBroken(f"{base.name}: {error}") from None
-    new_era(place)
 
 
 def _recovery(log: Path, when: datetime | None) -> Iterator[str]:

@@ -208,15 +208,15 @@ def make_schema(owner_url: str, wanted: list[str]) -> None:
 
 
 def copy_files(chosen: Chosen, target: Path) -> None:
-    """The archive's files; one that is there must be the same."""
-    for one in chosen.chain:
-        for file in one.files:
-            path = target / Path(file.path).relative_to(Part.FILES)
-            if path.exists() and manifest.sha256_of(path) != file.sha256:
-                raise BackupRefused(f"{path} is there and is another file")
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copyfile(chosen.root / one.name / file.path, path)
-            path.chmod(0o600)
+    """The archive's files, each as the last backup has it; one that is there must be the same."""
+    last = {file.path: (of.name, file) for of in chosen.chain for file in of.files}
+    for name, file in last.values():
+        path = target / Path(file.path).relative_to(Part.FILES)
+        if path.exists() and manifest.sha256_of(path) != file.sha256:
+            raise BackupRefused(f"{path} is there and is another file")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(chosen.root / name / file.path, path)
+        path.chmod(0o600)
 
 
 def sources(chosen: Chosen, table: Table) -> list[tuple[Manifest, Rows]]:

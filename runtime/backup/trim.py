@@ -29,12 +29,12 @@ def trim(connection: Connection[Any], position: int) -> None:
     A command that it divides goes whole. Whoever ended before it cannot have seen what such a command did: positions
     are drawn after everything that a decision rests on was read. Raises `BackupRefused`.
     """
-    _refuse_archived_after(connection, position)
     connection.execute(
         "CREATE TEMP TABLE undone ON COMMIT DROP AS"
         " SELECT command_id, first_position FROM es.command WHERE last_position > %s",
         (position,),
     )
+    _refuse_archived(connection, position)
     connection.execute(
         "CREATE TEMP TABLE unshipped ON COMMIT DROP AS"
         " SELECT d ->> 'edge_id' AS edge_id, (d ->> 'first_seq')::bigint AS seq"
@@ -96,10 +96,12 @@ def _unseal(connection: Connection[Any]) -> None:
         )
 
 
-def _refuse_archived_after(connection: Connection[Any], position: int) -> None:
+def _refuse_archived(connection: Connection[Any], position: int) -> None:
+    """What is undone has to be in the tables, also the first events of a command that ended later."""
     if connection.execute("SELECT to_regclass('es.archived_events')").fetchone() != (None,):
         held = pieces(connection)
-        if held and position <= held[-1].last_position:
+        row = connection.execute("SELECT min(first_position) FROM undone").fetchone()
+        if held and row and row[0] is not None and row[0] <= held[-1].last_position:
             raise BackupRefused(f"events after position {position} were archived: take an earlier backup")
     row = connection.execute(
         "SELECT max(day) FROM journal.archived_day WHERE day >= (SELECT (min(recorded_at) AT TIME ZONE 'UTC')::date - 1"

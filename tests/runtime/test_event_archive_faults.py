@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,17 +13,24 @@ from runtime import facts as facts_module
 from runtime.audit import stored
 from runtime.audit.block import PURPOSE, signing_key
 from runtime.audit.redactions import RedactionRefused, redact
+from runtime.backup import manifest
+from runtime.backup.create import create
+from runtime.backup.manifest import BackupRefused
+from runtime.backup.restore import Restored, choose, restore
 from runtime.db import Writer
 from runtime.dead_letters import dead_letters
+from runtime.embedded import Postgres
 from runtime.event_archive import move
 from runtime.event_archive.archive import EventArchive, pieces
+from runtime.event_archive.files import fingerprint
 from runtime.event_archive.move import ArchiveRefused
 from runtime.facts import Fact, FactLog
 from runtime.follow import Step
 from runtime.projection import Projection
 from runtime.store import new_id
 from tests.audit_chain.sealed import sealed, verified
-from tests.conftest import MakePlatform
+from tests.conftest import SECRETS, MakePlatform
+from tests.engines import drop_database, fresh_database
 from tests.given import Given, projected, rows_of
 from tests.runtime.archived import FIRST, Shell, Site, thirty_events
 from tests.runtime.notes import Note
@@ -171,6 +179,86 @@ def test_two_do_not_move_events_at_the_same_time(site: Site) -> None:
             site.archive()
         assert "somebody else moves events" in Shell(site.notes).refused("events", "restore-archive")
     assert len(site.archive()) == 2
+
+
+def test_no_event_moves_while_a_backup_is_made(
+    site: Site, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in neither place: its partition gone from the table, its file unknown to the snapshot."""
+    monkeypatch.setattr(move, "LOCK_ATTEMPTS", 1)
+    tried = list[str]()
+
+    def then_moves(table: str, rows: int) -> None:
+        if not tried:
+            with pytest.raises(ArchiveRefused) as refused:
+                site.archive()
+            tried.append(str(refused.value))
+
+    made = create(
+        database, tmp_path / "backups", site.notes.settings.data_dir, SECRETS.key_encryption, progress=then_moves
+    )
+    assert tried
+    events = made.rows("es.event")
+    assert events is not None
+    assert events.rows == 30
+
+
+class Backups:
+    """Those of the site, and a database that one of them comes back into."""
+
+    def __init__(self, site: Site, url: str, empty: str, folder: Path) -> None:
+        self.site, self.url, self.empty, self.folder = site, url, empty, folder
+
+    def make(self, *, since_last: bool = False) -> None:
+        data_dir = self.site.notes.settings.data_dir
+        create(self.url, self.folder / "backups", data_dir, SECRETS.key_encryption, since_last=since_last)
+
+    def bring_back(self, name: str | None = None, position: int | None = None) -> Restored:
+        return restore(self.empty, choose(self.folder / "backups", name, position), self.folder / "restored", [])
+
+
+@pytest.fixture
+def backups(site: Site, database: str, postgres: Postgres, tmp_path: Path) -> Iterator[Backups]:
+    url = fresh_database(postgres, "template0")
+    yield Backups(site, database, url, tmp_path)
+    drop_database(postgres, url)
+
+
+def test_a_file_that_changed_between_two_backups_is_the_later_one(site: Site, owner: Owner, backups: Backups) -> None:
+    """As after a redaction: the increment has another file of the same name."""
+    moved = site.archive(FIRST + SIZE)
+    backups.make()
+    with site.notes.projector_pool.connection() as connection:
+        move.restore(connection, site.root, moved[0])
+        key = signing_key(site.notes.site_key(PURPOSE))
+        redact(owner, key, site.notes.history.codec.event, FIRST + 2, ["author"], "by order")
+        (again,) = site.archive(FIRST + SIZE)
+    backups.make(since_last=True)
+    assert backups.bring_back().events == 22
+    assert fingerprint(again.path(backups.folder / "restored" / "archive")) == again.events_sha256
+
+
+def test_a_site_comes_back_at_the_edge_of_its_archive_unless_a_command_lies_across(
+    site: Site, backups: Backups
+) -> None:
+    make_ahead(site.owner)
+    given = Given(site.notes)
+    given.aggregates(Note.open(new_id()))
+    last = given.aggregates(*(Note.open(new_id()) for _ in range(3)))
+    edge = FIRST + 4 * SIZE
+    assert last == edge + 1, "one of its events is on the other side"
+    sealed(site.notes)
+    projected(site.notes, site.projection)
+    site.archive(FIRST + SIZE)
+    backups.make()
+    site.archive(edge)
+    backups.make()
+    before, after = (one.name for one in manifest.read_all(backups.folder / "backups"))
+    with pytest.raises(BackupRefused, match=f"events after position {edge} were archived"):
+        backups.bring_back(after, edge)
+    assert backups.bring_back(before, FIRST + SIZE - 1).events == 0
+    with psycopg.connect(backups.empty) as connection:
+        assert connection.execute("SELECT count(*) FROM es.stream").fetchone() == (6,)
 
 
 def test_a_dead_letter_of_an_archived_event_is_named_and_forgotten(site: Site) -> None:
