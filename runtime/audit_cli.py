@@ -40,7 +40,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
             connection.execute("SET statement_timeout = 0")
             try:
                 found = verify(connection, _key(platform), known, platform.history.archive, tell)
-                verify_journals(connection)
+                verify_journals(connection, platform.history.archive)
                 chains = list(journal_archive.verify_all(connection, platform.settings.data_dir / "archive"))
             except (Tampered, BrokenChain, ArchiveBroken) as error:
                 typer.echo(str(error))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from itertools import islice
+from typing import Any, LiteralString, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from psycopg import Connection
@@ -16,27 +18,39 @@ from runtime.audit.merkle import root
 from runtime.audit.redactions import Undeclared, check_all
 from runtime.audit.stored import BEGINNING, BLOCK, last_block
 from runtime.audit.stored import records as read_records
-from runtime.event_archive.archive import EventArchive
+from runtime.event_archive.archive import EventArchive, pieces
+from runtime.event_archive.rows import ArchivedEvent, read
 
 #: Blocks that one statement compares.
 BLOCKS_AT_ONCE = 50
 
-#: The first event that names a segment which is not what lies in the journal, in a table or, by the end of its day, in
-#: a file; and edges whose journals go on behind what the log knows of them.
-_JOURNAL: LiteralString = """
-WITH named AS (
-  SELECT e.position, d ->> 'edge_id' AS edge_id, (d ->> 'last_seq')::bigint AS seq, decode(d ->> 'sha256', 'hex') AS sha
-  FROM es.event e JOIN es.event_type t ON t.id = e.type, LATERAL (SELECT convert_from(e.data, 'UTF8')::jsonb AS d) AS j
-  WHERE t.name = 'edge_journal.segments_recorded')
+#: Position, edge, segment and hash of each event of the table that names a segment.
+_IN_TABLE: LiteralString = """
+SELECT e.position, d ->> 'edge_id' AS edge_id, (d ->> 'last_seq')::bigint AS seq, decode(d ->> 'sha256', 'hex') AS sha
+FROM es.event e JOIN es.event_type t ON t.id = e.type, LATERAL (SELECT convert_from(e.data, 'UTF8')::jsonb AS d) AS j
+WHERE t.name = %(topic)s
+"""
+#: The same of events that lie in files.
+_IN_FILES: LiteralString = """
+SELECT * FROM unnest(%(positions)s::bigint[], %(edges)s::text[], %(seqs)s::bigint[], %(shas)s::bytea[])
+  AS n (position, edge_id, seq, sha)
+"""
+#: Those whose segment is not what lies in the journal, in a table or, by the end of its day, in a file.
+_WRONG: LiteralString = """
 SELECT n.position, 'its segment ' || n.seq || ' of ' || n.edge_id || ' is not what the journal has' FROM named n
 WHERE NOT EXISTS (SELECT FROM journal.segment s WHERE (s.edge_id, s.seq, s.sha256) = (n.edge_id, n.seq, n.sha))
   AND NOT EXISTS (SELECT FROM journal.archived_day a WHERE a.edge_id = n.edge_id
     AND n.seq BETWEEN a.first_seq AND a.last_seq AND (n.seq < a.last_seq OR n.sha = a.last_sha256))
-UNION ALL
+"""
+#: Edges whose journals go on behind what the log knows of them.
+_BEYOND: LiteralString = """
 SELECT NULL, 'no event names segment ' || h.seq || ' of ' || h.edge_id FROM journal.head h
 WHERE NOT EXISTS (SELECT FROM named n WHERE (n.edge_id, n.seq, n.sha) = (h.edge_id, h.seq, h.sha256))
-ORDER BY 1 LIMIT 1
 """
+_FIRST: LiteralString = " ORDER BY 1 LIMIT 1"
+_TOPIC = "edge_journal.segments_recorded"
+#: Archived events that are looked at together.
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,20 @@ class _Sealed:
     block: Block
     nodes: bytes
     leaves: bytes
+
+
+class _Named(NamedTuple):
+    """A segment that an event names."""
+
+    position: int
+    edge_id: str
+    seq: int
+    sha256: bytes
+
+    @classmethod
+    def of(cls, one: ArchivedEvent) -> _Named:
+        said = json.loads(one.data)
+        return cls(one.position, said["edge_id"], said["last_seq"], bytes.fromhex(said["sha256"]))
 
 
 def verify(
@@ -86,11 +114,36 @@ def verify(
     return Verified(chain.last.no if chain.last else 0, chain.total, row[0], redacted, chain.last)
 
 
-def verify_journals(connection: Connection[Any]) -> None:
-    """Compares the segments' hashes in the log with the journal. Raises `Tampered`."""
-    row = connection.execute(_JOURNAL).fetchone()
+def verify_journals(connection: Connection[Any], archive: EventArchive | None = None) -> None:
+    """Compares the segments' hashes in the log with the journal; `archive` is as for `verify`. Raises `Tampered`."""
+    with connection.transaction():
+        connection.execute("LOCK TABLE es.event IN ACCESS SHARE MODE")  # no event moves meanwhile
+        ends = dict[str, _Named]()
+        for some in _named(connection, archive) if archive else ():
+            _refuse(connection, f"WITH named AS ({_IN_FILES}) {_WRONG} {_FIRST}", some)
+            ends.update((one.edge_id, one) for one in some)
+        named: LiteralString = f"WITH named AS ({_IN_TABLE})"
+        _refuse(connection, f"{named} {_WRONG} {_FIRST}", [])
+        both: LiteralString = f"WITH named AS ({_IN_TABLE} UNION ALL {_IN_FILES})"
+        _refuse(connection, f"{both} {_BEYOND} {_FIRST}", list(ends.values()))
+
+
+def _refuse(connection: Connection[Any], query: LiteralString, named: Sequence[_Named]) -> None:
+    """Raises `Tampered` with what the query finds."""
+    columns = {"positions": 0, "edges": 1, "seqs": 2, "shas": 3}
+    params = {name: [one[at] for one in named] for name, at in columns.items()}
+    row = connection.execute(query, {**params, "topic": _TOPIC}).fetchone()
     if row is not None:
         raise Tampered(*row)
+
+
+def _named(connection: Connection[Any], archive: EventArchive) -> Iterator[list[_Named]]:
+    """What archived events name, in order, some at a time."""
+    held = pieces(connection)
+    rows = archive.rows(connection, -1, held[-1].last_position) if held else iter(())
+    found = (_Named.of(one) for one in map(read, rows) if one.topic == _TOPIC)
+    while some := list(islice(found, _AT_ONCE)):
+        yield some
 
 
 def _pages(connection: Connection[Any]) -> Iterator[list[_Sealed]]:
