@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -21,13 +22,16 @@ from runtime.keyring import PREFIX, Keyring
 
 _ENVELOPE = {"originator_id", "originator_version", "originator_topic", "originator_id_type"}
 
+#: The event of a stream from its version, its bytes and their schema version.
+EventReader = Callable[[UUID, int, bytes, int], Aggregate.Event]
+
 
 class UnknownTopic(MapperDeserialisationError):
     """A stored event of a type that this version of the platform does not know."""
 
 
 class EventShape:
-    """How one event class is written: the struct that decodes it and the fields that are personal."""
+    """How one event class is written: what decodes its fields, and which of them are personal."""
 
     def __init__(self, kind: type[Aggregate.Event]) -> None:
         hints = get_type_hints(kind, include_extras=True)
@@ -38,18 +42,20 @@ class EventShape:
         self.version: int = getattr(kind, "class_version", 1)
         self.personal = tuple(name for name in names if _is_personal(hints[name]))
         self.aggregate_topic = self.topic.partition(".")[0] if issubclass(kind, Created) else None
-        fields = [(n, hints[n], defaults[n]) if n in defaults else (n, hints[n]) for n in names]
-        self.struct = msgspec.defstruct(kind.__name__, fields, kw_only=True)
         self.names = names
-        self._decode = msgspec.json.Decoder(self.struct).decode
+        self._defaults = defaults
+        self._type: Any = TypedDict(  # type: ignore[misc]
+            kind.__name__, {name: NotRequired[hints[name]] if name in defaults else hints[name] for name in names}
+        )
+        self._decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(self._type).decode
 
     def fields(self, data: bytes, schema_version: int) -> dict[str, Any]:
         """The event's own fields from stored bytes of any schema version up to ours."""
         if schema_version == self.version:
-            decoded = self._decode(data)
+            fields = self._decode(data)
         else:
-            decoded = msgspec.convert(self._upcast(msgspec.json.decode(data), schema_version), self.struct)
-        return msgspec.structs.asdict(decoded)
+            fields = msgspec.convert(self._upcast(msgspec.json.decode(data), schema_version), self._type)
+        return fields if len(fields) == len(self.names) else {**self._defaults, **fields}
 
     def _upcast(self, state: dict[str, Any], schema_version: int) -> dict[str, Any]:
         if schema_version > self.version:
@@ -116,24 +122,37 @@ class EventMapper(Mapper[UUID]):
 
     def event(self, topic: str, stream_id: UUID, version: int, data: bytes, schema_version: int) -> Aggregate.Event:
         """The event that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
+        return self.reader(topic)(stream_id, version, data, schema_version)
+
+    def reader(self, topic: str) -> EventReader:
+        """The same for many rows of one topic; raises `UnknownTopic`."""
         shape = self._by_topic.get(topic)
         if shape is None:
             raise UnknownTopic(f"no event class has the topic {topic!r}")
+        return partial(self._read, shape)
+
+    def _read(
+        self, shape: EventShape, stream_id: UUID, version: int, data: bytes, schema_version: int
+    ) -> Aggregate.Event:
         try:
             state = shape.fields(data, schema_version)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MapperDeserialisationError(f"{topic} {stream_id}/{version}: {error}") from error
+            raise MapperDeserialisationError(f"{shape.topic} {stream_id}/{version}: {error}") from error
         state["originator_id"] = stream_id
         state["originator_version"] = version
         if shape.aggregate_topic:
             state["originator_topic"] = shape.aggregate_topic
         event: Aggregate.Event = object.__new__(shape.kind)
         object.__setattr__(event, "__dict__", state)
+        if shape.personal:
+            self._open(shape, event, state)
+        return event
+
+    def _open(self, shape: EventShape, event: Aggregate.Event, state: dict[str, Any]) -> None:
         for name in shape.personal:
             sealed = state[name]
             if sealed is not None and sealed.startswith(PREFIX):
                 state[name] = self._keyring.open(_subject(event), sealed, _context(event, name))
-        return event
 
 
 def _aggregate(kind: type[Aggregate.Event]) -> type[Aggregate]:

@@ -11,6 +11,7 @@ import msgspec
 from psycopg import Connection
 
 from domain.base import MAX_COUNT, Aggregate
+from runtime.codec import EventReader
 from runtime.event_archive.archive import ARCHIVED_UPTO, EventArchive
 from runtime.event_archive.rows import ArchivedEvent
 from runtime.recorder import IN_STREAM, FloorRecorder
@@ -60,12 +61,16 @@ class Fact(msgspec.Struct, Generic[E], frozen=True):
 AnyFact = Fact[Any]
 
 
+#: What `_NAMES` names, and whatever else a query answers.
+Row = tuple[Any, ...]
+
+
 class Entry(NamedTuple):
     """A row of the log that has not been decoded."""
 
     position: int
     stream_id: UUID
-    row: tuple[Any, ...]
+    row: Row
 
     def topic(self, types: FloorRecorder) -> str:
         """What the registry calls its type."""
@@ -98,6 +103,7 @@ class FactLog:
         self._history = history
         self._known = frozenset(history.codec.topics)
         self._strange: _Types | None = None
+        self._readers: dict[int, tuple[str, EventReader]] = {}
 
     def safe_position(self, connection: Connection[Any]) -> int:
         """Everything up to here is committed and seen by the next statement of a READ COMMITTED transaction."""
@@ -116,7 +122,7 @@ class FactLog:
     ) -> list[AnyFact]:
         """At most `limit` facts with after < position ≤ upto; `topics` None means every topic, and `part` None the
         streams of every part."""
-        return [self.fact(entry) for entry in self.entries(connection, after, upto, topics, limit, part)]
+        return list(map(self._fact, self._rows(connection, after, upto, topics, limit, part)))
 
     def entries(
         self,
@@ -128,6 +134,17 @@ class FactLog:
         part: int | None = None,
     ) -> list[Entry]:
         """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""
+        return [Entry(row[0], row[1], row) for row in self._rows(connection, after, upto, topics, limit, part)]
+
+    def _rows(
+        self,
+        connection: Connection[Any],
+        after: int,
+        upto: int,
+        topics: Sequence[str] | None,
+        limit: int,
+        part: int | None,
+    ) -> list[Row]:
         types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
         strange = self._strange or self._look_up_types(connection, (0, 0))
         rows = connection.execute(
@@ -139,12 +156,12 @@ class FactLog:
             binary=True,
         ).fetchall()
         archived = rows[0][-1]
-        found = [Entry(row[0], row[1], row) for row in rows if row[0] is not None]
+        found: list[Row] = rows if rows[0][0] is not None else []
         if archived is None or archived <= after:
             return found
         wanted = self._wanted(topics, strange, part)
         old = self._archive.between(connection, after, min(upto, archived), wanted, limit)
-        return [*map(self._entry, old), *found][:limit]
+        return [*map(self._row, old), *found][:limit]
 
     def within_reach(self, connection: Connection[Any], after: int, upto: int) -> int:
         """How far to read in one transaction: `upto`, or less where the log lies in files."""
@@ -163,7 +180,8 @@ class FactLog:
         ).fetchall()
         archived = rows[0][-1]
         old = [] if archived is None else self._archive.at(connection, (p for p in positions if p <= archived))
-        return [*map(self._entry, old), *(Entry(row[0], row[1], row) for row in rows if row[0] is not None)]
+        found = [*map(self._row, old), *(row for row in rows if row[0] is not None)]
+        return [Entry(row[0], row[1], row) for row in found]
 
     def fact(self, entry: Entry) -> AnyFact:
         """The fact that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
@@ -200,10 +218,10 @@ class FactLog:
             raise TypeError("events are archived, and this process was not told where")
         return self._history.archive
 
-    def _entry(self, one: ArchivedEvent) -> Entry:
+    def _row(self, one: ArchivedEvent) -> Row:
         """The row that the table would have."""
         values = one._asdict() | {"type": self._history.types.type_id(one.topic)}
-        return Entry(one.position, one.stream_id, tuple(values[name] for name in _NAMES))
+        return tuple(values[name] for name in _NAMES)
 
     def _wanted(
         self, topics: Sequence[str] | None, strange: _Types, part: int | None
@@ -241,7 +259,7 @@ class FactLog:
         rows = self._stream(connection, stream_id, upto)
         return [self._fact(row) for row in rows if types is None or row[_NAMES.index("type")] in types]
 
-    def _stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[tuple[Any, ...]]:
+    def _stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[Row]:
         rows = connection.execute(
             f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
             f"SELECT {_COLUMNS} FROM es.event WHERE stream_id = %(stream)s AND position <= %(upto)s {IN_STREAM}) AS e"
@@ -251,7 +269,7 @@ class FactLog:
         ).fetchall()
         archived = rows[0][-1]
         old = [] if archived is None else self._archive.stream(connection, stream_id, min(upto, archived))
-        return [*(self._entry(one).row for one in old), *(row for row in rows if row[0] is not None)]
+        return [*map(self._row, old), *(row for row in rows if row[0] is not None)]
 
     def streams_beside(self, connection: Connection[Any], stream_id: UUID, topics: Sequence[str]) -> list[UUID]:
         """The streams that got a fact of these topics from a command that this stream got one from."""
@@ -271,8 +289,14 @@ class FactLog:
         found |= {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
         return sorted(found)
 
-    def _fact(self, row: tuple[Any, ...]) -> AnyFact:
-        position, stream_id, version, type_id, schema_version, data, *rest = row[: len(_NAMES)]
+    def _fact(self, row: Row) -> AnyFact:
+        topic, read = self._readers.get(row[3]) or self._reader(row[3])
+        event = read(row[1], row[2], row[5], row[4])
+        return Fact(
+            row[0], event, row[1], row[2], topic, row[6], row[7], row[8], row[9], row[10], row[11], row[12]
+        )  # as `_NAMES` has them
+
+    def _reader(self, type_id: int) -> tuple[str, EventReader]:
         topic = self._history.types.type_name(type_id)
-        event = self._history.codec.event(topic, stream_id, version, bytes(data), schema_version)
-        return Fact(position, event, stream_id, version, topic, *rest)
+        found = self._readers[type_id] = (topic, self._history.codec.reader(topic))
+        return found

@@ -273,8 +273,7 @@ class Engine:
                 writing(connection, "read", self._history.keyring.read_keys) as db,
                 tables.writer(connection, db, len(facts)) as writer,
             ):
-                for run in follower.runs(facts):
-                    follower.apply(run, writer)
+                follower.apply_all(facts, writer)
         else:
             for fact in facts:
                 connection.execute("")  # shows that this runner lives, and fails when somebody has taken its place

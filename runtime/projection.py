@@ -121,6 +121,18 @@ class Projection(_Declared):
         handle = self._handler(run[0])
         handle(run if handle in self._batches else run[0], db)
 
+    def apply_all(self, facts: Sequence[AnyFact], db: Writer) -> None:
+        """Handle facts in order."""
+        if self._batches:
+            for run in self.runs(facts):
+                self.apply(run, db)
+            return
+        handlers, other = self.handlers, self.handlers.get(Aggregate.Event)
+        for fact in facts:
+            handle = handlers.get(type(fact.event), other)
+            assert handle is not None
+            handle(fact, db)
+
 
 class Policy(_Declared):
     """Event in, command out. The command's id follows from the event, so that a repeat changes nothing."""

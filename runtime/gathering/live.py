@@ -9,8 +9,10 @@ from typing import Any
 from psycopg import Connection
 
 from runtime.db import Writer
+from runtime.gathering.plans import Plan
 from runtime.gathering.rows import Gathered
-from runtime.gathering.writer import Plan, gathering
+from runtime.gathering.shapes import Shape
+from runtime.gathering.writer import gathering
 
 #: Fewer facts in one transaction are handled statement by statement: to write them together would save nothing.
 MANY = 20
@@ -22,7 +24,7 @@ class LiveTables:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._shapes: list[Gathered] = []
+        self._shapes: list[Shape] = []
         self._plans: dict[str, Plan] = {}
 
     @contextmanager
@@ -31,7 +33,7 @@ class LiveTables:
         if facts < MANY:
             yield db
             return
-        self._shapes = self._shapes or [Gathered.of(connection, "read", name) for name in self._names]
-        tables = {shape.name: shape.blank() for shape in self._shapes}
+        self._shapes = self._shapes or [Shape.of(connection, "read", name) for name in self._names]
+        tables = {shape.name: Gathered(shape, complete=False) for shape in self._shapes}
         with gathering(connection, db, tables, self._plans) as writer:
             yield writer

@@ -3,125 +3,79 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
 from psycopg import Connection
 
-from runtime.gathering.statements import Assigned, Insert, Update
+from runtime.gathering.keys import Key, values_of
+from runtime.gathering.plans import Plan, Row
+from runtime.gathering.shapes import Shape
 
 #: Rows of a table that are remembered after they were written; what is older is asked for again.
 KNOWN_ROWS = 100_000
 
-#: The types whose values PostgreSQL gives back as they were given.
-_EXACT: dict[str, type] = {
-    "uuid": UUID,
-    "text": str,
-    "int2": int,
-    "int4": int,
-    "int8": int,
-    "bool": bool,
-    "timestamptz": datetime,
-}
-
-Row = dict[str, Any]
-Key = tuple[Any, ...]
-Change = Insert | Update
+#: A row as a statement inserts it, which is made one by its columns when anybody looks at it.
+Inserted = tuple[Plan, Sequence[object]]
 
 
 class Gathered:
-    """One table. `key` is its primary key, empty when it has none that values could be compared by."""
+    """The rows of one table; `complete` says whether one that is neither new nor remembered does not exist."""
 
-    def __init__(
-        self, name: str, types: dict[str, str], key: tuple[str, ...], generated: frozenset[str] = frozenset()
-    ) -> None:
-        self.name = name
-        self.types = types
-        self._generated = generated  # columns that PostgreSQL works out: they are never remembered
-        self.key = key if all(types[column] in _EXACT for column in key) else ()
-        self._kinds = tuple(_EXACT[types[column]] for column in self.key)
-        self._single = (self.key[0], self._kinds[0]) if len(self.key) == 1 else None
-        self.new: dict[Key, Row] = {}
+    def __init__(self, shape: Shape, *, complete: bool = True) -> None:
+        self.shape = shape
+        self.new: dict[Key, Row | Inserted] = {}
         self.changed: dict[Key, Row] = {}
         #: Changes of rows that are not known: what a statement said of a row, and again, as if it had said it at once.
-        self.folded: dict[Key, tuple[Change, Row]] = {}
+        self.folded: dict[Key, tuple[Plan, Row]] = {}
         #: Whether changes are folded: not where they are asked for before they are written.
         self.folds = True
-        self._written: dict[Key, Row] = {}
+        self._written: dict[Key, Row | Inserted] = {}
         self._absent: set[Key] = set()
-        #: Whether a row that is neither new nor remembered does not exist.
-        self.complete = True
+        self.complete = complete
         #: Whether anybody has asked for a row by its key.
         self.asked = False
 
     @classmethod
     def of(cls, connection: Connection[Any], schema: str, table: str) -> Gathered:
         """An empty table, as the catalogue describes it."""
-        columns = connection.execute(
-            "SELECT a.attname, t.typname, coalesce(a.attnum = ANY (i.indkey), false), a.attgenerated <> ''"
-            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-            " LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary"
-            " WHERE a.attrelid = format('%%I.%%I', %s::text, %s::text)::regclass AND a.attnum > 0"
-            " AND NOT a.attisdropped ORDER BY a.attnum",
-            (schema, table),
-        ).fetchall()
-        types = {name: kind for name, kind, _, _ in columns}
-        key = tuple(name for name, _, is_key, _ in columns if is_key)
-        return cls(table, types, key, frozenset(name for name, _, _, is_generated in columns if is_generated))
+        return cls(Shape.of(connection, schema, table))
 
-    def blank(self) -> Gathered:
-        """The same table, of which nothing is known."""
-        table = Gathered(self.name, self.types, self.key, self._generated)
-        table.complete = False
-        return table
-
-    def key_of(self, row: Row) -> Key | None:
-        """The row's key, or None when its values need not be equal to what PostgreSQL makes of them."""
-        if self._single is not None:
-            column, kind = self._single
-            value = row.get(column)
-            return (value,) if isinstance(value, kind) else None
-        key = tuple(row.get(column) for column in self.key)
-        return key if all(map(isinstance, key, self._kinds)) else None
+    def has(self, key: Key) -> bool:
+        """Whether the row is known."""
+        return key in self.new or key in self._written
 
     def row(self, key: Key) -> Row | None:
         """The row as far as it is known."""
-        return self.new.get(key) or self._written.get(key)
+        rows = self.new
+        held = rows.get(key)
+        if held is None:
+            rows = self._written
+            held = rows.get(key)
+        if isinstance(held, tuple):
+            plan, params = held
+            held = rows[key] = plan.row(params)
+        return held
 
-    def values(self, row: Row, columns: Sequence[str]) -> tuple[Any, ...] | None:
-        """What PostgreSQL would answer for these columns, or None when only it knows."""
-        values = []
-        for column in columns:
-            value, kind = row.get(column, row), _EXACT.get(self.types[column])
-            if kind is str and isinstance(value, str):
-                value = str(value)  # what was a member of an enumeration comes back as its text
-            elif value is not None and type(value) is not kind:
-                return None
-            values.append(value)
-        return tuple(values)
-
-    def fold(self, key: Key, statement: Change, row: Row) -> bool:
-        """Take a change of a row that is not known: `row` is what the statement inserts, or what it adds and sets.
-
-        Returns False for one that cannot be folded into the one that is pending.
-        """
-        if not self.folds or key in self.new or key in self.changed:
+    def fold(self, key: Key, plan: Plan, params: Sequence[object]) -> bool:
+        """Take a change of a row that is not known; returns False for one that cannot be folded into the one that is
+        pending."""
+        if not self.folds or key in self.new or key in self.changed or not plan.adds_integers(params):
             return False
         pending = self.folded.get(key)
         if pending is None:
-            if any(one.added and type(row[one.column]) is not int for one in statement.assigned):
-                return False
-            self.folded[key] = (statement, row)
+            self.folded[key] = (plan, plan.row(params))
             return True
-        if pending[0] is not statement:
+        if pending[0] is not plan:
             return False
-        return _fold(pending[1], row, statement.assigned)
+        plan.apply(pending[1], params)
+        return True
 
-    def change(self, key: Key, row: Row, changes: Row) -> None:
-        row.update(changes)
+    def change(self, key: Key, row: Row, plan: Plan, params: Sequence[object]) -> None:
+        """Change a row that is known; raises `Unclear`."""
+        plan.apply(row, params)
         if key not in self.new:
+            changes = {one.column: row[one.column] for one in plan.assigned}
             self.changed.setdefault(key, {}).update(changes)
 
     def miss(self, key: Key) -> None:
@@ -134,7 +88,7 @@ class Gathered:
 
     def remember(self, key: Key, row: Row) -> Row:
         """Takes a row that PostgreSQL has given; returns what is known of it from now on."""
-        kept = {column: value for column, value in row.items() if column not in self._generated}
+        kept = {column: value for column, value in row.items() if column not in self.shape.generated}
         self._written[key] = kept
         return kept
 
@@ -143,28 +97,31 @@ class Gathered:
         self.new, self.changed, self.folded, self._written = {}, {}, {}, {}
         self._absent, self.complete = set(), False
 
-    def new_rows(self) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
+    def new_rows(self) -> Iterator[tuple[Sequence[str], list[Sequence[object]]]]:
         """Rows to insert, by the columns that they have."""
-        return _by_columns(self.new)
+        groups: defaultdict[Sequence[str], list[Sequence[object]]] = defaultdict(list)
+        for row in self.new.values():
+            if isinstance(row, tuple):
+                plan, params = row
+                groups[plan.columns].append(plan.line(params))
+            else:
+                groups[tuple(row)].append(list(row.values()))
+        yield from groups.items()
 
-    def changed_rows(self) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
-        """Changes to make, each with its key, by the columns that they have."""
-        keyed = {key: {**dict(zip(self.key, key, strict=True)), **row} for key, row in self.changed.items()}
-        return _by_columns(keyed)
+    def changed_rows(self) -> Iterator[tuple[Sequence[str], list[Sequence[object]]]]:
+        """Changes to make, each with its key first, by the columns that they have."""
+        groups: defaultdict[Sequence[str], list[Sequence[object]]] = defaultdict(list)
+        for key, row in self.changed.items():
+            groups[(*self.shape.key, *row)].append([*values_of(key, self.shape.kinds), *row.values()])
+        yield from groups.items()
 
-    def folded_rows(self) -> Iterator[tuple[Change, list[Row]]]:
+    def folded_rows(self) -> Iterator[tuple[Plan, list[Row]]]:
         """Folded changes, each with its key, by the statement that said them."""
-        groups: dict[int, tuple[Change, list[Row]]] = {}
-        for key, (statement, row) in self.folded.items():
-            keyed = {**dict(zip(self.key, key, strict=True)), **row}
-            groups.setdefault(id(statement), (statement, []))[1].append(keyed)
-        yield from groups.values()
-
-    def arrays(self, columns: Sequence[str], rows: list[Row]) -> list[list[Any]] | None:
-        """The columns of these rows, or None when there are types of which PostgreSQL makes no plain arrays."""
-        if all(self.types[column] in _EXACT for column in columns):
-            return [[row[column] for row in rows] for column in columns]
-        return None
+        groups: defaultdict[Plan, list[Row]] = defaultdict(list)
+        for key, (plan, row) in self.folded.items():
+            keyed = dict(zip(self.shape.key, values_of(key, self.shape.kinds), strict=True))
+            groups[plan].append(keyed | row)
+        yield from groups.items()
 
     def written(self) -> None:
         """All that was pending is in the table now."""
@@ -180,18 +137,3 @@ class Gathered:
             gone = list(self._written)[:surplus] if self.asked else list(self._written)
             for key in gone:
                 del self._written[key]
-
-
-def _fold(row: Row, later: Row, assigned: Iterable[Assigned]) -> bool:
-    if any(one.added and type(later[one.column]) is not int for one in assigned):
-        return False
-    for one in assigned:
-        row[one.column] = row[one.column] + later[one.column] if one.added else later[one.column]
-    return True
-
-
-def _by_columns(rows: dict[Key, Row]) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
-    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in rows.values():
-        groups[tuple(row)].append(row)
-    yield from groups.items()

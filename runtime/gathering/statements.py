@@ -55,11 +55,18 @@ class Insert(NamedTuple):
         """What becomes of a row that is there."""
         return self.merged or ()
 
-    def row(self, params: Sequence[object]) -> dict[str, object]:
+    def held(self, column: str) -> object:
+        """The parameter or the constant that the column gets."""
+        return self.values[self.columns.index(column)]
+
+    def line(self, params: Sequence[object]) -> Sequence[object]:
+        """The values of the columns."""
         if len(params) == len(self.values):  # no constants among them
-            return dict(zip(self.columns, params, strict=True))
-        values = [params[value.n] if type(value) is Parameter else value for value in self.values]
-        return dict(zip(self.columns, values, strict=True))
+            return params
+        return [params[value.n] if type(value) is Parameter else value for value in self.values]
+
+    def row(self, params: Sequence[object]) -> dict[str, object]:
+        return dict(zip(self.columns, self.line(params), strict=True))
 
 
 class Update(NamedTuple):
@@ -75,6 +82,10 @@ class Update(NamedTuple):
         """What becomes of the row."""
         return self.changes
 
+    def held(self, column: str) -> Parameter:
+        """The parameter that the column is compared with."""
+        return Parameter(self.key[column])
+
 
 class Select(NamedTuple):
     """Columns of the row with this key."""
@@ -82,6 +93,10 @@ class Select(NamedTuple):
     table: str
     columns: tuple[str, ...]
     key: dict[str, int]
+
+    def held(self, column: str) -> Parameter:
+        """The parameter that the column is compared with."""
+        return Parameter(self.key[column])
 
 
 Plain = Insert | Update | Select

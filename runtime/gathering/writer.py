@@ -15,8 +15,13 @@ from typing import Any, LiteralString
 from psycopg import Connection, Cursor, sql
 
 from runtime.db import MissingRow, Writer
-from runtime.gathering.rows import Gathered, Key, Row
-from runtime.gathering.statements import Assigned, Insert, Plain, Select, Update, mentioned, plain, written
+from runtime.gathering import texts
+from runtime.gathering.copying import Rows, copy_rows
+from runtime.gathering.keys import Key, values_of
+from runtime.gathering.plans import Plan, Row, Unclear
+from runtime.gathering.rows import Gathered
+from runtime.gathering.shapes import Shape
+from runtime.gathering.statements import Assigned, Insert, Select, Update
 
 #: So few rows cost less as statements of a pipeline than as a COPY, which has to end the pipeline.
 FEW_ROWS = 16
@@ -26,10 +31,6 @@ PIPELINED = 1000
 
 class RowExists(Exception):
     """A handler inserts a row that is there."""
-
-
-class _Unclear(Exception):
-    """The statement is plain, but what it makes of the values only PostgreSQL can say."""
 
 
 class GatheringWriter(Writer):
@@ -62,11 +63,14 @@ class GatheringWriter(Writer):
         self._carry_out(query, params, must=True)
 
     def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        plan = self._plan(query)
+        plan = self._plans.get(query) or self._plan(query)
+        statement = plan.plain
         try:
-            if plan.plain is not None:
-                return self._do(plan.plain, params, must=False)
-        except _Unclear:
+            if isinstance(statement, Select):
+                return self._select(plan, statement, params)
+            if isinstance(statement, Update):
+                return self._update(plan, statement, params, must=False)
+        except Unclear:
             pass
         self._prepare(plan)
         self._answer()
@@ -98,76 +102,82 @@ class GatheringWriter(Writer):
             table.forget()
 
     def _carry_out(self, query: LiteralString, params: Sequence[object], *, must: bool) -> None:
-        plan = self._plan(query)
-        if plan.plain is not None and not isinstance(plan.plain, Select):
-            try:
-                self._do(plan.plain, params, must)
+        plan = self._plans.get(query) or self._plan(query)
+        statement = plan.plain
+        try:
+            if isinstance(statement, Insert):
+                self._insert(plan, statement, params)
                 return
-            except _Unclear:
-                pass
+            if isinstance(statement, Update):
+                self._update(plan, statement, params, must)
+                return
+        except Unclear:
+            pass
         self._prepare(plan)
         self._send(query, params, 1 if must else 0)
 
     def _plan(self, query: str) -> Plan:
         found = self._plans.get(query)
         if found is None:
-            found = self._plans[query] = Plan(query, self._tables)
+            found = Plan(query, {name: table.shape for name, table in self._tables.items()})
+            self._plans[query] = found
         return found
 
-    def _do(self, statement: Plain, params: Sequence[object], must: bool) -> list[tuple[Any, ...]]:
-        table = self._tables[statement.table]
-        if isinstance(statement, Insert):
-            self._insert(table, statement, params)
-            return []
-        table.asked = True
-        if isinstance(statement, Update):
-            return self._update(table, statement, params, must)
-        row = self._find(table, _key(table, statement.key, params))
-        return [] if row is None else [_values(table, row, statement.columns)]
-
-    def _insert(self, table: Gathered, statement: Insert, params: Sequence[object]) -> None:
-        row = statement.row(params)
-        key = table.key_of(row)
-        if key is None:
-            raise _Unclear
-        there = table.row(key)
-        if there is None and (key in table.changed or (key in table.folded and statement.merged is None)):
-            raise _Unclear  # a change is pending of a row that must have been there before
-        if statement.merged is None:
-            if there is not None:
-                raise RowExists(f"{table.name} {key}")
-            table.new[key] = row
-            return
-        table.asked = True
-        if there is None and not table.is_absent(key):
-            if table.fold(key, statement, row):
-                return
-            there = self._find(table, key)
-        if there is None:
-            table.new[key] = row
+    def _insert(self, plan: Plan, statement: Insert, params: Sequence[object]) -> None:
+        table, key = self._tables[statement.table], plan.key(params)
+        if statement.merged is not None:
+            self._merge(plan, table, key, params)
+        elif table.has(key):
+            raise RowExists(f"{statement.table} {key}")
+        elif key in table.changed or key in table.folded:
+            raise Unclear  # a change is pending of a row that must have been there before
         else:
-            table.change(key, there, _changes(there, statement.merged, params))
+            table.new[key] = (plan, tuple(params))
 
-    def _update(self, table: Gathered, statement: Update, params: Sequence[object], must: bool) -> list[Any]:
-        key = _key(table, statement.key, params)
-        is_absolute = not statement.returning and not any(change.added for change in statement.changes)
+    def _merge(self, plan: Plan, table: Gathered, key: Key, params: Sequence[object]) -> None:
+        table.asked = True
+        there = table.row(key)
+        if there is None:
+            if key in table.changed:
+                raise Unclear
+            if not table.is_absent(key):
+                if table.fold(key, plan, params):
+                    return
+                there = self._find(table, key)
+        if there is None:
+            table.new[key] = plan.row(params)
+        else:
+            table.change(key, there, plan, params)
+
+    def _select(self, plan: Plan, statement: Select, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        table = self._tables[statement.table]
+        table.asked = True
+        row = self._find(table, plan.key(params))
+        return [] if row is None else [_answered(table, row, statement.columns)]
+
+    def _update(self, plan: Plan, statement: Update, params: Sequence[object], must: bool) -> list[tuple[Any, ...]]:
+        table, key = self._tables[statement.table], plan.key(params)
+        table.asked = True
         row = table.row(key)
         if row is None and not table.is_absent(key) and must and not statement.returning:
-            if is_absolute and key not in table.folded:
-                changes = _changes({}, statement.changes, params)
-                table.changed.setdefault(key, {}).update(changes)
+            if plan.is_absolute and key not in table.folded:
+                table.changed.setdefault(key, {}).update(plan.row(params))
                 return []
-            if table.fold(key, statement, {one.column: one.of(params) for one in statement.changes}):
+            if table.fold(key, plan, params):
                 return []
         row = row or self._find(table, key)
         if row is None:
             if must:
-                raise MissingRow(f"{table.name} {key}")
+                raise MissingRow(f"{statement.table} {key}")
             return []
-        changes = _changes(row, statement.changes, params)
-        answer = _values(table, {**row, **changes}, statement.returning)
-        table.change(key, row, changes)
-        return [answer] if statement.returning else []
+        if not statement.returning:
+            table.change(key, row, plan, params)
+            return []
+        changed = dict(row)
+        plan.apply(changed, params)
+        answer = _answered(table, changed, statement.returning)
+        table.change(key, row, plan, params)
+        return [answer]
 
     def _find(self, table: Gathered, key: Key) -> Row | None:
         """The row from memory, or from PostgreSQL when memory cannot say that there is none."""
@@ -176,11 +186,12 @@ class GatheringWriter(Writer):
             return row
         if key in table.folded:
             table.folds = False  # it is asked for again: rows are found once and remembered
-            raise _Unclear
+            raise Unclear
         if key in table.changed:
-            raise _Unclear
+            raise Unclear
         self._answer()
-        found = self.cursor.execute(_lookup(table), key, binary=True).fetchone()
+        values = values_of(key, table.shape.kinds)
+        found = self.cursor.execute(texts.lookup(table.shape), values, binary=True).fetchone()
         if found is None:
             table.miss(key)
             return None
@@ -199,75 +210,62 @@ class GatheringWriter(Writer):
             self._tables[name].forget()
 
     def _write(self, table: Gathered) -> None:
+        shape = table.shape
         for columns, rows in table.new_rows():
-            names = [sql.Identifier(column) for column in columns]
             if len(rows) < FEW_ROWS:
-                insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-                    sql.Identifier(table.name),
-                    sql.SQL(", ").join(names),
-                    sql.SQL(", ").join([sql.Placeholder()] * len(names)),
-                )
+                insert = texts.insert(shape, columns)
                 for row in rows:
-                    self._send(insert, list(row.values()), 1)
+                    self._send(insert, row, 1)
             else:
-                self._copy_rows(table.name, names, rows)
+                self._answer()
+                copy_rows(self.cursor, shape, shape.name, columns, rows)
         for columns, rows in table.changed_rows():
-            changes = [Assigned(column, None, added=False) for column in columns[len(table.key) :]]
-            self._write_changes(table, changes, rows)
-        for statement, rows in table.folded_rows():
-            if isinstance(statement, Update):
-                self._write_changes(table, statement.changes, rows)
+            changes = [Assigned(column, None, added=False) for column in columns[len(shape.key) :]]
+            self._write_changes(shape, changes, columns, rows)
+        for plan, folded in table.folded_rows():
+            if isinstance(plan.plain, Update):
+                columns = [*shape.key, *(one.column for one in plan.assigned)]
+                self._write_changes(shape, plan.assigned, columns, _in_order(folded, columns))
             else:
-                self._write_merged(table, statement, rows)
+                self._write_merged(shape, plan, _in_order(folded, plan.columns))
         table.written()
 
-    def _copy_rows(self, table: str, names: list[sql.Identifier], rows: list[Row]) -> None:
-        self._answer()
-        query = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), sql.SQL(", ").join(names))
-        with self.cursor.copy(query) as copy:
-            for row in rows:
-                copy.write_row(row.values())  # type: ignore[arg-type]
-
-    def _write_changes(self, table: Gathered, changes: Sequence[Assigned], rows: list[Row]) -> None:
+    def _write_changes(self, shape: Shape, changes: Sequence[Assigned], columns: Sequence[str], rows: Rows) -> None:
         """Rows that must be there; each holds the columns of the key first."""
-        columns = [*table.key, *(one.column for one in changes)]
         if len(rows) < FEW_ROWS:
-            update, order = _update_statement(table, changes), columns[len(table.key) :] + columns[: len(table.key)]
+            update, key = texts.update(shape, changes), len(shape.key)
             for row in rows:
-                self._send(update, [row[column] for column in order], 1)
+                self._send(update, [*row[key:], *row[:key]], 1)
             return
-        source, params = self._as_table(table, columns, rows)
-        self.cursor.execute(_update_from(table, source, changes), params)
+        source, params = self._as_table(shape, columns, rows)
+        self.cursor.execute(texts.update_from(shape, source, changes), params)
         if self.cursor.rowcount != len(rows):
-            raise MissingRow(f"{table.name}: {len(rows) - self.cursor.rowcount} of {len(rows)} changed rows")
+            raise MissingRow(f"{shape.name}: {len(rows) - self.cursor.rowcount} of {len(rows)} changed rows")
 
-    def _write_merged(self, table: Gathered, statement: Insert, rows: list[Row]) -> None:
+    def _write_merged(self, shape: Shape, plan: Plan, rows: Rows) -> None:
         """Rows that may be there."""
         if len(rows) < FEW_ROWS:
-            values = sql.SQL("VALUES ({})").format(sql.SQL(", ").join([sql.Placeholder()] * len(statement.columns)))
-            merge = _merge(table, statement, values)
+            values = sql.SQL("VALUES ({})").format(sql.SQL(", ").join([sql.Placeholder()] * len(plan.columns)))
+            merge = texts.merge(shape, plan, values)
             for row in rows:
-                self._send(merge, [row[column] for column in statement.columns], 1)
+                self._send(merge, row, 1)
             return
-        source, params = self._as_table(table, statement.columns, rows)
-        self.cursor.execute(_merge(table, statement, sql.SQL("SELECT * FROM {}").format(source)), params)
+        source, params = self._as_table(shape, plan.columns, rows)
+        self.cursor.execute(texts.merge(shape, plan, sql.SQL("SELECT * FROM {}").format(source)), params)
 
-    def _as_table(
-        self, table: Gathered, columns: Sequence[str], rows: list[Row]
-    ) -> tuple[sql.Composable, list[list[Any]]]:
+    def _as_table(self, shape: Shape, columns: Sequence[str], rows: Rows) -> tuple[sql.Composable, list[list[Any]]]:
         """Something called `c` to select these rows from, and its parameters."""
         self._answer()
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        arrays = table.arrays(columns, rows)
-        if arrays is not None:
-            places = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.Identifier(table.types[c])) for c in columns)
-            return sql.SQL("unnest({}) AS c ({})").format(places, names), arrays
-        temporary = f"changes_{table.name}"
+        if shape.are_exact(columns):
+            places = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.Identifier(shape.types[c])) for c in columns)
+            arrays = [list(values) for values in zip(*rows, strict=True)]
+            return sql.SQL("unnest({}) AS c ({})").format(places, texts.names(columns)), arrays
+        temporary = f"changes_{shape.name}"
         make = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
         self.cursor.execute("SET LOCAL client_min_messages = warning")
         self.cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(temporary)))
-        self.cursor.execute(make.format(sql.Identifier(temporary), names, sql.Identifier(table.name)))
-        self._copy_rows(temporary, [sql.Identifier(c) for c in columns], [{c: row[c] for c in columns} for row in rows])
+        self.cursor.execute(make.format(sql.Identifier(temporary), texts.names(columns), sql.Identifier(shape.name)))
+        copy_rows(self.cursor, shape, temporary, columns, rows)
         return sql.SQL("{} c").format(sql.Identifier(temporary)), []
 
     def _send(self, query: Any, params: Sequence[object], least: int) -> None:
@@ -311,95 +309,12 @@ def gathering(
         raise
 
 
-class Plan:
-    """How a statement is carried out: plainly, or by PostgreSQL after certain tables were written."""
-
-    def __init__(self, query: str, tables: dict[str, Gathered]) -> None:
-        self.plain = _usable(plain(query), tables)
-        self.mentioned = mentioned(query, tables)
-        self.written = written(query, tables)
-        is_insert = query.lstrip().startswith(("INSERT", "COPY"))
-        self.looks_around = self.plain is None and self.mentioned != (self.written if is_insert else ())
-
-
-def _usable(statement: Plain | None, tables: dict[str, Gathered]) -> Plain | None:
-    """Only statements about whole keys of tables of ours, and columns that these have."""
-    if statement is None or (table := tables.get(statement.table)) is None or not table.key:
-        return None
-    if isinstance(statement, Insert):
-        named = (*statement.columns,)
-        is_keyed = set(table.key) <= set(named) and (statement.merged is None or set(statement.key) == set(table.key))
-    else:
-        named = statement.columns if isinstance(statement, Select) else statement.returning
-        is_keyed = set(statement.key) == set(table.key)
-    return statement if is_keyed and set(named) <= set(table.types) else None
-
-
-def _key(table: Gathered, places: dict[str, int], params: Sequence[object]) -> Key:
-    key = table.key_of({column: params[place] for column, place in places.items()})
-    if key is None:
-        raise _Unclear
-    return key
-
-
-def _values(table: Gathered, row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
-    values = table.values(row, columns)
+def _answered(table: Gathered, row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
+    values = table.shape.answer(row, columns)
     if values is None:
-        raise _Unclear
+        raise Unclear
     return values
 
 
-def _changes(row: Row, assigned: Iterable[Assigned], params: Sequence[object]) -> Row:
-    """What the columns hold afterwards; raises `_Unclear` for sums of what is no integer."""
-    changes = {}
-    for one in assigned:
-        value = one.of(params)
-        if one.added:
-            before = row.get(one.column)
-            if type(before) is not int or type(value) is not int:
-                raise _Unclear
-            value = before + value
-        changes[one.column] = value
-    return changes
-
-
-def _lookup(table: Gathered) -> sql.Composed:
-    return sql.SQL("SELECT * FROM {} WHERE {}").format(sql.Identifier(table.name), _by_key(table))
-
-
-def _update_statement(table: Gathered, changes: Sequence[Assigned]) -> sql.Composed:
-    said = sql.SQL(", ").join(
-        sql.SQL("{0} = {0} + %s" if one.added else "{0} = %s").format(sql.Identifier(one.column)) for one in changes
-    )
-    return sql.SQL("UPDATE {} SET {} WHERE {}").format(sql.Identifier(table.name), said, _by_key(table))
-
-
-def _update_from(table: Gathered, source: sql.Composable, changes: Sequence[Assigned]) -> sql.Composed:
-    return sql.SQL("UPDATE {} t SET {} FROM {} WHERE {}").format(
-        sql.Identifier(table.name),
-        _set(changes, "c"),
-        source,
-        sql.SQL(" AND ").join(sql.SQL("t.{0} = c.{0}").format(sql.Identifier(name)) for name in table.key),
-    )
-
-
-def _merge(table: Gathered, statement: Insert, source: sql.Composable) -> sql.Composed:
-    return sql.SQL("INSERT INTO {} AS t ({}) {} ON CONFLICT ({}) DO UPDATE SET {}").format(
-        sql.Identifier(table.name),
-        sql.SQL(", ").join(map(sql.Identifier, statement.columns)),
-        source,
-        sql.SQL(", ").join(map(sql.Identifier, statement.key)),
-        _set(statement.assigned, "excluded"),
-    )
-
-
-def _set(changes: Sequence[Assigned], source: LiteralString) -> sql.Composed:
-    """What becomes of a row `t` by one of the source."""
-    texts: tuple[LiteralString, LiteralString] = ("{0} = {1}.{0}", "{0} = t.{0} + {1}.{0}")
-    return sql.SQL(", ").join(
-        sql.SQL(texts[one.added]).format(sql.Identifier(one.column), sql.SQL(source)) for one in changes
-    )
-
-
-def _by_key(table: Gathered) -> sql.Composed:
-    return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in table.key)
+def _in_order(rows: Iterable[Row], columns: Sequence[str]) -> list[list[Any]]:
+    return [[row[column] for column in columns] for row in rows]

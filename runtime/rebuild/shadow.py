@@ -10,8 +10,9 @@ from psycopg import Connection, OperationalError
 
 from runtime.db import Writer, writing
 from runtime.facts import AnyFact, FactLog
+from runtime.gathering.plans import Plan
 from runtime.gathering.rows import Gathered
-from runtime.gathering.writer import Plan, gathering
+from runtime.gathering.writer import gathering
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild.copies import make_copy, make_secondary_indexes, run
@@ -142,7 +143,9 @@ class Shadow:
     def _read_on(self, upto: int, told: Told) -> None:
         read = self.log.read(self.connection, self.position, upto, self.projection.topics, BATCH, self.part)
         end = read[-1].position if len(read) == BATCH else upto
-        left: Sequence[AnyFact] = [fact for fact in read if fact.position not in self.without]
+        left: Sequence[AnyFact] = read
+        if self.without:
+            left = [fact for fact in read if fact.position not in self.without]
         while left:
             facts = self.projection.portion(left)
             left = left[len(facts) :]
@@ -160,8 +163,7 @@ class Shadow:
         with writing(self.connection, self.schema, self._keys) as db:
             db.cursor.execute("SET LOCAL statement_timeout = 0")
             with gathering(self.connection, db, self._tables, self._plans, self.make_indexes) as writer:
-                for facts_of_run in self.projection.runs(facts):
-                    self.projection.apply(facts_of_run, writer)
+                self.projection.apply_all(facts, writer)
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
         """A transaction each, so that what was handled before the fact that fails is certain."""

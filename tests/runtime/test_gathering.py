@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from runtime.db import MissingRow, Writer, writing
 from runtime.gathering import rows as gathered
+from runtime.gathering.plans import Plan
 from runtime.gathering.rows import Gathered
 from runtime.gathering.statements import Insert, Select, Update, mentioned, plain, written
-from runtime.gathering.writer import Plan, gathering
+from runtime.gathering.writer import gathering
 from runtime.keyring import nobodys
 
-TABLES = ("thing", "tag")
+TABLES = ("thing", "tag", "typed")
 #: Instead of a number of rows that are remembered: nothing is known at the beginning of each batch.
 LIVE = -1
 IDS = [UUID(int=n) for n in range(6)]
@@ -36,6 +39,8 @@ def schemas(owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
             f"CREATE TABLE {schema}.thing (id uuid PRIMARY KEY, name text UNIQUE, n int NOT NULL DEFAULT 7,"
             " at timestamptz, words text[], state text, twice int GENERATED ALWAYS AS (n * 2) STORED);"
             f"CREATE TABLE {schema}.tag (thing uuid, no int, word text NOT NULL, PRIMARY KEY (thing, no));"
+            f"CREATE TABLE {schema}.typed (no int8 PRIMARY KEY, small int2, usual int4, big int8, word text, flag bool,"
+            " raw bytea, document jsonb, at timestamptz);"
         )
     return owner
 
@@ -52,7 +57,7 @@ class Both:
     def clear(self) -> None:
         self.tables = {name: Gathered.of(self.owner, "gathering", name) for name in TABLES}
         for schema in ("plainly", "gathering"):
-            self.owner.execute(f"TRUNCATE {schema}.thing, {schema}.tag")
+            self.owner.execute(f"TRUNCATE {schema}.thing, {schema}.tag, {schema}.typed")
 
     def batch(self, work: Callable[[Writer], object]) -> tuple[object, object]:
         """What both answer, or the kind of what they raise: then nothing of the batch is kept."""
@@ -160,7 +165,7 @@ def test_any_batches_of_statements_make_the_same_tables_and_get_the_same_answers
         patch.setattr(gathered, "KNOWN_ROWS", max(known, 0))
         for steps in batches:
             if known == LIVE:
-                both.tables = {name: table.blank() for name, table in both.tables.items()}
+                both.tables = {name: Gathered(table.shape, complete=False) for name, table in both.tables.items()}
             one, other = both.batch(carried_out(steps))
             if other == "refused" and one != "refused":
                 return  # say a name that went from one row to another: a rebuild repeats such a batch one by one
@@ -200,6 +205,46 @@ def test_many_rows_go_by_copy_and_many_changes_by_one_statement(both: Both) -> N
     assert both.looked_around == 0
 
 
+class Word(StrEnum):
+    LONG = "a word"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "is_kept"),
+    [
+        ("small", (-(2**15), 2**15 - 1, None), True),
+        ("small", (2**15,), False),
+        ("usual", (-(2**31), 2**31 - 1, None), True),
+        ("usual", (-(2**31) - 1,), False),
+        ("usual", (True,), False),
+        ("usual", ("17",), True),
+        ("big", (-(2**63), 2**63 - 1), True),
+        ("big", (2**63,), False),
+        ("word", (Word.LONG, "é\\t\n", "", None), True),
+        ("word", (5, "five"), True),
+        ("word", ("\0",), False),
+        ("flag", (True, False, None), True),
+        ("raw", (b"", b"\0\xff", None), True),
+        ("document", (Jsonb({"a": [1, None]}), None), True),
+        ("at", (AT, datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), None), True),
+        ("at", (AT.astimezone(timezone(timedelta(hours=-7))),), True),
+    ],
+)
+def test_values_of_many_rows_are_what_they_are_in_one(
+    both: Both, column: str, values: tuple[object, ...], is_kept: bool
+) -> None:
+    """Rows that go by COPY: none has a value that PostgreSQL would not have taken, nor another one."""
+
+    def work(db: Writer) -> None:
+        for no in range(40):
+            db.execute(f"INSERT INTO typed (no, {column}) VALUES (%s, %s)", (no, values[no % len(values)]))
+
+    both.batch(work)
+    plainly, gathering = both.contents()
+    assert gathering == plainly
+    assert len(gathering[2]) == (40 if is_kept else 0)
+
+
 @pytest.mark.parametrize("things", [3, 40])
 def test_what_is_added_to_rows_that_are_not_known_is_one_statement(both: Both, things: int) -> None:
     merge = (
@@ -215,7 +260,7 @@ def test_what_is_added_to_rows_that_are_not_known_is_one_statement(both: Both, t
             db.update(add, (number, f"name {number}", UUID(int=number % things)))
 
     for _ in range(2):
-        both.tables = {name: table.blank() for name, table in both.tables.items()}
+        both.tables = {name: Gathered(table.shape, complete=False) for name, table in both.tables.items()}
         assert both.batch(work) == (None, None)
         plainly, gathering = both.contents()
         assert gathering == plainly
@@ -233,7 +278,7 @@ def test_what_is_asked_for_before_it_is_written_is_folded_no_more(both: Both) ->
             answers += db.rows("SELECT n FROM thing WHERE id = %s", (IDS[0],))
         return answers
 
-    both.tables = {name: table.blank() for name, table in both.tables.items()}
+    both.tables = {name: Gathered(table.shape, complete=False) for name, table in both.tables.items()}
     assert both.batch(work) == ([(1,), (3,), (6,)], [(1,), (3,), (6,)])
     assert both.batch(work) == ([(7,), (9,), (12,)], [(7,), (9,), (12,)])
     assert not both.tables["thing"].folds
