@@ -17,7 +17,7 @@ from domain.permissions import Permission
 from domain.torrents import check_reason
 from domain.usernames import BANNED_NAMES, BannedNames, UsernameTaken, check_username, skeleton, username_key
 from domain.users import User, must_outrank
-from runtime.facts import AnyFact, FactLog
+from runtime.facts import AnyCaused, FactLog
 from runtime.http.body import CommandRoute
 from runtime.http.deps import Caller, Requires, SecretsDep, StoreDep
 from runtime.http.types import Command, Id
@@ -121,6 +121,6 @@ def claim_looks(
     return claimed
 
 
-def _registered(log: FactLog, history: History, after: int, limit: int) -> list[AnyFact]:
+def _registered(log: FactLog, history: History, after: int, limit: int) -> list[AnyCaused]:
     with history.pool.connection() as connection:
         return log.read(connection, after, log.safe_position(connection), [User.Registered.TOPIC], limit)

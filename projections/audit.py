@@ -33,10 +33,10 @@ from domain.sessions import Session
 from domain.staff_notes import StaffNotes
 from domain.warnings import Warnings
 from runtime.db import Writer
-from runtime.facts import AnyFact, Fact
+from runtime.facts import AnyCaused, Caused
 from runtime.projection import Projection
 
-audit = Projection("audit", "audit_entry", "audit_stream")
+audit = Projection("audit", "audit_entry", "audit_stream", causes=True)
 
 #: Longer texts are cut and longer lists are counted: the history has them whole.
 TEXT_MAX = 1_000
@@ -56,7 +56,7 @@ class Subject:
 
 
 @audit.on(Account.Opened)
-def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
+def account_opened(fact: Caused[Account.Opened], db: Writer) -> None:
     """An account's entries are about its owner."""
     owner = "request" if fact.event.kind == AccountKind.ESCROW else "user"
     _begin(fact, Subject(owner, fact.event.owner_id), db)
@@ -82,59 +82,59 @@ def account_opened(fact: Fact[Account.Opened], db: Writer) -> None:
     ErasureProposal.Made,
     Export.Opened,
 )
-def of_a_user(fact: AnyFact, db: Writer) -> None:
+def of_a_user(fact: AnyCaused, db: Writer) -> None:
     """Streams of their own that are about a user."""
     _begin(fact, Subject("user", fact.event.user_id), db)
 
 
 @audit.on(StaffNotes.Opened, StaffNotes.Written)
-def noted(fact: AnyFact, db: Writer) -> None:
+def noted(fact: AnyCaused, db: Writer) -> None:
     """Whom a note is about does not learn here that there is one."""
     _record(fact, Subject("user", fact.event.user_id, hidden_from=fact.event.user_id), db)
 
 
 @audit.on(Look.Taken)
-def looked(fact: Fact[Look.Taken], db: Writer) -> None:
+def looked(fact: Caused[Look.Taken], db: Writer) -> None:
     """Nor does whoever was looked at."""
     user_id = fact.event.user_id
     _record(fact, Subject("user", user_id, hidden_from=user_id) if user_id else Subject("look", fact.stream_id), db)
 
 
 @audit.on(Case.Opened)
-def case_opened(fact: Fact[Case.Opened], db: Writer) -> None:
+def case_opened(fact: Caused[Case.Opened], db: Writer) -> None:
     """The first reporter opens a case: whom it is about does not learn here who that was."""
     _begin(fact, Subject("case", fact.stream_id, hidden_from=fact.event.concerned_id), db)
 
 
 @audit.on(Case.ReportFiled)
-def report_filed(fact: Fact[Case.ReportFiled], db: Writer) -> None:
+def report_filed(fact: Caused[Case.ReportFiled], db: Writer) -> None:
     _record(fact, _of_stream(fact, db), db)
 
 
 @audit.on(Case.Decided)
-def decided(fact: Fact[Case.Decided], db: Writer) -> None:
+def decided(fact: Caused[Case.Decided], db: Writer) -> None:
     _record(fact, Subject(fact.event.subject_type, fact.event.subject_id), db)
 
 
 @audit.on(Claim.Made, Claim.Retaken)
-def claimed(fact: AnyFact, db: Writer) -> None:
+def claimed(fact: AnyCaused, db: Writer) -> None:
     """A case's claim is made by whoever reports, and the case is saved before its claim."""
     holder = _remembered(fact.event.holder_id, db)
     _begin(fact, Subject("claim", fact.stream_id, hidden_from=holder.hidden_from if holder else None), db)
 
 
 @audit.on(Claim.Released)
-def released(fact: Fact[Claim.Released], db: Writer) -> None:
+def released(fact: Caused[Claim.Released], db: Writer) -> None:
     _record(fact, _of_stream(fact, db), db)
 
 
 @audit.on(Aggregate.Event)
-def anything_else(fact: AnyFact, db: Writer) -> None:
+def anything_else(fact: AnyCaused, db: Writer) -> None:
     subject = _of_stream(fact, db)
     _record(fact, dataclasses.replace(subject, hidden_from=None), db)
 
 
-def _begin(fact: AnyFact, subject: Subject, db: Writer) -> None:
+def _begin(fact: AnyCaused, subject: Subject, db: Writer) -> None:
     """Record the event and remember for the later ones of its stream what they are about."""
     db.execute(
         "INSERT INTO audit_stream (stream_id, subject_type, subject_id, hidden_from) VALUES (%s, %s, %s, %s)"
@@ -144,7 +144,7 @@ def _begin(fact: AnyFact, subject: Subject, db: Writer) -> None:
     _record(fact, subject, db)
 
 
-def _of_stream(fact: AnyFact, db: Writer) -> Subject:
+def _of_stream(fact: AnyCaused, db: Writer) -> Subject:
     return _remembered(fact.stream_id, db) or Subject(fact.topic.partition(".")[0], fact.stream_id)
 
 
@@ -153,7 +153,7 @@ def _remembered(stream_id: UUID, db: Writer) -> Subject | None:
     return Subject(*rows[0]) if rows else None
 
 
-def _record(fact: AnyFact, subject: Subject, db: Writer) -> None:
+def _record(fact: AnyCaused, subject: Subject, db: Writer) -> None:
     data = public_fields(fact.event)
     db.execute(
         "INSERT INTO audit_entry (position, at, actor_id, action, stream_id, subject_type, subject_id, reason,"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from domain.bonus import Account, AccountKind
 from runtime.db import MissingRow, Writer
-from runtime.facts import Fact
+from runtime.facts import Caused
 from runtime.projection import Projection
 
-bonus = Projection("bonus", "ledger_account", "ledger_posting", "ledger_open_entry", "ledger_balance")
+bonus = Projection("bonus", "ledger_account", "ledger_posting", "ledger_open_entry", "ledger_balance", causes=True)
 
 
 class LedgerBroken(Exception):
@@ -19,7 +19,7 @@ class LedgerBroken(Exception):
 
 
 @bonus.on(Account.Opened)
-def opened(fact: Fact[Account.Opened], db: Writer) -> None:
+def opened(fact: Caused[Account.Opened], db: Writer) -> None:
     db.execute(
         "INSERT INTO ledger_account (account_id, kind, owner_id, balance) VALUES (%s, %s, %s, 0)",
         (fact.stream_id, fact.event.kind, fact.event.owner_id),
@@ -29,7 +29,7 @@ def opened(fact: Fact[Account.Opened], db: Writer) -> None:
 
 
 @bonus.on(Account.Posted)
-def posted(fact: Fact[Account.Posted], db: Writer) -> None:
+def posted(fact: Caused[Account.Posted], db: Writer) -> None:
     _move_balance(fact, db)
     _pair(fact, db)
     event = fact.event
@@ -56,7 +56,7 @@ def posted(fact: Fact[Account.Posted], db: Writer) -> None:
     )
 
 
-def _move_balance(fact: Fact[Account.Posted], db: Writer) -> None:
+def _move_balance(fact: Caused[Account.Posted], db: Writer) -> None:
     rows = db.rows(
         "UPDATE ledger_account SET balance = balance + %s WHERE account_id = %s RETURNING balance, kind, owner_id",
         (fact.event.amount, fact.stream_id),
@@ -70,7 +70,7 @@ def _move_balance(fact: Fact[Account.Posted], db: Writer) -> None:
         db.update("UPDATE ledger_balance SET balance = %s WHERE user_id = %s", (balance, owner_id))
 
 
-def _pair(fact: Fact[Account.Posted], db: Writer) -> None:
+def _pair(fact: Caused[Account.Posted], db: Writer) -> None:
     """Match the halves of an entry.
 
     Events of other commands may stand between the halves, but none of either account: a command saw the account with

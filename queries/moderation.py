@@ -22,7 +22,7 @@ from domain.moderation import Case, CaseState, Outcome
 from domain.permissions import Permission
 from queries.moments import moment
 from queries.people import Person, people
-from runtime.facts import AnyFact, FactLog
+from runtime.facts import AnyCaused, FactLog
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, Member, PlatformDep, ReadDb, Requires, read_db
@@ -200,7 +200,7 @@ def get_case_history(
 class Replayed:
     """One fact of a case and what the case was after it."""
 
-    fact: AnyFact
+    fact: AnyCaused
     after: Situation
 
 
@@ -211,7 +211,7 @@ class Sight:
     whole: bool
 
 
-def case_facts(history: History, case_id: UUID) -> list[AnyFact]:
+def case_facts(history: History, case_id: UUID) -> list[AnyCaused]:
     """The stream of the case, oldest first; raises `NoSuchThing`."""
     facts = list(FactLog(history).stream(case_id))
     if not facts or not isinstance(facts[0].event, Case.Opened):
@@ -219,7 +219,7 @@ def case_facts(history: History, case_id: UUID) -> list[AnyFact]:
     return facts
 
 
-def _sight(caller: Caller, facts: list[AnyFact]) -> Sight:
+def _sight(caller: Caller, facts: list[AnyCaused]) -> Sight:
     """Raises `NoSuchThing`; moderators see a case about themselves as anybody else would."""
     if caller.user_id == facts[0].event.concerned_id:
         return Sight(whole=False)
@@ -228,7 +228,7 @@ def _sight(caller: Caller, facts: list[AnyFact]) -> Sight:
     raise NoSuchThing("no such case")
 
 
-def replay(facts: list[AnyFact]) -> Iterator[Replayed]:
+def replay(facts: list[AnyCaused]) -> Iterator[Replayed]:
     """The facts of a case, oldest first, each with the state after it."""
     case: Case | None = None
     for fact in facts:
@@ -246,7 +246,7 @@ def replay(facts: list[AnyFact]) -> Iterator[Replayed]:
         )
 
 
-def _is_by(fact: AnyFact, until: int | datetime | None) -> bool:
+def _is_by(fact: AnyCaused, until: int | datetime | None) -> bool:
     """Whether it had happened at that version or time."""
     if until is None:
         return True
@@ -268,7 +268,7 @@ def _step(step: Replayed, known: dict[UUID, Person], sight: Sight) -> Step:
     )
 
 
-def _detail(found: CaseShown, facts: list[AnyFact], sight: Sight, known: dict[UUID, Person]) -> CaseDetail:
+def _detail(found: CaseShown, facts: list[AnyCaused], sight: Sight, known: dict[UUID, Person]) -> CaseDetail:
     appeals = [_remark(fact, known) for fact in facts if isinstance(fact.event, Case.Appealed)]
     comments = [_remark(fact, known) for fact in facts if isinstance(fact.event, Case.Commented)]
     return CaseDetail(
@@ -279,7 +279,7 @@ def _detail(found: CaseShown, facts: list[AnyFact], sight: Sight, known: dict[UU
     )
 
 
-def _report(fact: AnyFact, known: dict[UUID, Person], sight: Sight) -> ReportShown:
+def _report(fact: AnyCaused, known: dict[UUID, Person], sight: Sight) -> ReportShown:
     event: Case.ReportFiled = fact.event
     return ReportShown(
         id=event.report_id,
@@ -290,7 +290,7 @@ def _report(fact: AnyFact, known: dict[UUID, Person], sight: Sight) -> ReportSho
     )
 
 
-def _remark(fact: AnyFact, known: dict[UUID, Person]) -> Remark:
+def _remark(fact: AnyCaused, known: dict[UUID, Person]) -> Remark:
     return Remark(author=known[fact.actor_id], text=fact.event.text, at=fact.at)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,21 +20,10 @@ from runtime.store import History
 
 E = TypeVar("E", bound=Aggregate.Event, covariant=True)
 
-_NAMES = (
-    "position",
-    "stream_id",
-    "version",
-    "type",
-    "schema_version",
-    "data",
-    "event_id",
-    "command_id",
-    "correlation_id",
-    "causation_id",
-    "actor_id",
-    "origin",
-    "recorded_at",
-)
+#: What makes a fact, and what tells of its causes: half of what a row costs, and few projections ask for it.
+_OF_FACTS = ("position", "stream_id", "version", "type", "schema_version", "data", "actor_id")
+_OF_CAUSES = ("event_id", "command_id", "correlation_id", "causation_id", "origin", "recorded_at")
+_NAMES = _OF_FACTS + _OF_CAUSES
 _COLUMNS = ", ".join(_NAMES)
 
 
@@ -45,23 +35,29 @@ class Fact(msgspec.Struct, Generic[E], frozen=True):
     stream_id: UUID
     version: int
     topic: str
-    event_id: UUID
-    command_id: UUID
-    correlation_id: UUID
-    causation_id: UUID
     actor_id: UUID
-    origin: str
-    recorded_at: datetime
 
     @property
     def at(self) -> datetime:
         return self.event.timestamp
 
 
+class Caused(Fact[E], Generic[E], frozen=True):
+    """A fact with the command that it comes from, and what that was an answer to."""
+
+    event_id: UUID
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID
+    origin: str
+    recorded_at: datetime
+
+
 AnyFact = Fact[Any]
+AnyCaused = Caused[Any]
 
 
-#: What `_NAMES` names, and whatever else a query answers.
+#: What `_NAMES` names, or `_OF_FACTS` alone, and whatever else a query answers.
 Row = tuple[Any, ...]
 
 
@@ -82,6 +78,25 @@ class Unknown(NamedTuple):
 
     position: int
     what: str
+
+
+class Asks(Protocol):
+    """Whoever reads facts: of these topics, None for all, and whether their causes matter."""
+
+    @property
+    def topics(self) -> Sequence[str] | None: ...
+
+    @property
+    def causes(self) -> bool: ...
+
+
+class _Asked(NamedTuple):
+    topics: Sequence[str] | None
+    part: int | None = None
+    causes: bool = True
+
+
+_POSITION = itemgetter(0)
 
 
 class _Types(NamedTuple):
@@ -119,49 +134,44 @@ class FactLog:
         topics: Sequence[str] | None,
         limit: int,
         part: int | None = None,
-    ) -> list[AnyFact]:
+    ) -> list[AnyCaused]:
         """At most `limit` facts with after < position ≤ upto; `topics` None means every topic, and `part` None the
         streams of every part."""
-        return list(map(self._fact, self._rows(connection, after, upto, topics, limit, part)))
+        return list(map(self._caused, self._rows(connection, after, upto, limit, _Asked(topics, part))))
 
-    def entries(
-        self,
-        connection: Connection[Any],
-        after: int,
-        upto: int,
-        topics: Sequence[str] | None,
-        limit: int,
-        part: int | None = None,
-    ) -> list[Entry]:
+    def read_for(
+        self, asks: Asks, connection: Connection[Any], after: int, upto: int, limit: int, part: int | None = None
+    ) -> Sequence[AnyFact]:
+        """The same of what a follower asks for: with their causes, or without."""
+        make = self._caused if asks.causes else self._brief
+        return list(map(make, self._rows(connection, after, upto, limit, _Asked(asks.topics, part, asks.causes))))
+
+    def entries_for(self, asks: Asks, connection: Connection[Any], after: int, upto: int, limit: int) -> list[Entry]:
         """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""
-        return [Entry(row[0], row[1], row) for row in self._rows(connection, after, upto, topics, limit, part)]
+        rows = self._rows(connection, after, upto, limit, _Asked(asks.topics, None, asks.causes))
+        return [Entry(row[0], row[1], row) for row in rows]
 
-    def _rows(
-        self,
-        connection: Connection[Any],
-        after: int,
-        upto: int,
-        topics: Sequence[str] | None,
-        limit: int,
-        part: int | None,
-    ) -> list[Row]:
+    def _rows(self, connection: Connection[Any], after: int, upto: int, limit: int, asked: _Asked) -> list[Row]:
+        topics, part, causes = asked
         types = None if topics is None else [self._history.types.type_id(topic) for topic in topics]
         strange = self._strange or self._look_up_types(connection, (0, 0))
-        rows = connection.execute(
+        names = _NAMES if causes else _OF_FACTS
+        rows: list[Row] = connection.execute(
             f"SELECT e.*, archived_upto FROM {ARCHIVED_UPTO} LEFT JOIN LATERAL ("
-            f"SELECT {_COLUMNS} FROM es.event WHERE position > %s AND position <= %s"
+            f"SELECT {', '.join(names)} FROM es.event WHERE position > %s AND position <= %s"
             " AND (%s::int[] IS NULL OR type = ANY(%s)) AND type <> ALL(%s::int[])"
-            " AND (%s::smallint IS NULL OR part = %s) ORDER BY position LIMIT %s) AS e ON true ORDER BY position",
+            " AND (%s::smallint IS NULL OR part = %s) ORDER BY position LIMIT %s) AS e ON true",
             (after, upto, types, types, strange.ignored, part, part, limit),
             binary=True,
         ).fetchall()
         archived = rows[0][-1]
-        found: list[Row] = rows if rows[0][0] is not None else []
+        found = rows if rows[0][0] is not None else []
+        found.sort(key=_POSITION)  # as they mostly are: cheaper here than another sort there
         if archived is None or archived <= after:
             return found
         wanted = self._wanted(topics, strange, part)
         old = self._archive.between(connection, after, min(upto, archived), wanted, limit)
-        return [*map(self._row, old), *found][:limit]
+        return [*(self._row(one, names) for one in old), *found][:limit]
 
     def within_reach(self, connection: Connection[Any], after: int, upto: int) -> int:
         """How far to read in one transaction: `upto`, or less where the log lies in files."""
@@ -180,12 +190,12 @@ class FactLog:
         ).fetchall()
         archived = rows[0][-1]
         old = [] if archived is None else self._archive.at(connection, (p for p in positions if p <= archived))
-        found = [*map(self._row, old), *(row for row in rows if row[0] is not None)]
+        found = [*(self._row(one, _NAMES) for one in old), *(row for row in rows if row[0] is not None)]
         return [Entry(row[0], row[1], row) for row in found]
 
     def fact(self, entry: Entry) -> AnyFact:
         """The fact that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
-        return self._fact(entry.row)
+        return self._caused(entry.row) if len(entry.row) >= len(_NAMES) else self._brief(entry.row)
 
     def unknown(self, connection: Connection[Any], after: int, upto: int, stamp: tuple[int, int]) -> Unknown | None:
         """The first fact with after < position ≤ upto of a type that this code does not know and nobody ignores.
@@ -218,10 +228,10 @@ class FactLog:
             raise TypeError("events are archived, and this process was not told where")
         return self._history.archive
 
-    def _row(self, one: ArchivedEvent) -> Row:
+    def _row(self, one: ArchivedEvent, names: Sequence[str]) -> Row:
         """The row that the table would have."""
         values = one._asdict() | {"type": self._history.types.type_id(one.topic)}
-        return tuple(values[name] for name in _NAMES)
+        return tuple(values[name] for name in names)
 
     def _wanted(
         self, topics: Sequence[str] | None, strange: _Types, part: int | None
@@ -245,19 +255,19 @@ class FactLog:
         self._strange = _Types(stamp, awaited, passed_by)
         return self._strange
 
-    def stream(self, stream_id: UUID) -> Iterator[AnyFact]:
+    def stream(self, stream_id: UUID) -> Iterator[AnyCaused]:
         """Every fact of one stream, oldest first."""
         with self._history.pool.connection() as connection:
             rows = self._stream(connection, stream_id, MAX_COUNT)
-        return map(self._fact, rows)
+        return map(self._caused, rows)
 
     def of_stream(
         self, connection: Connection[Any], stream_id: UUID, upto: int, topics: Sequence[str] | None
-    ) -> list[AnyFact]:
+    ) -> list[AnyCaused]:
         """The facts of one stream with position ≤ upto, oldest first; `topics` None means every topic."""
         types = None if topics is None else {self._history.types.type_id(topic) for topic in topics}
         rows = self._stream(connection, stream_id, upto)
-        return [self._fact(row) for row in rows if types is None or row[_NAMES.index("type")] in types]
+        return [self._caused(row) for row in rows if types is None or row[_NAMES.index("type")] in types]
 
     def _stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[Row]:
         rows = connection.execute(
@@ -269,7 +279,7 @@ class FactLog:
         ).fetchall()
         archived = rows[0][-1]
         old = [] if archived is None else self._archive.stream(connection, stream_id, min(upto, archived))
-        return [*map(self._row, old), *(row for row in rows if row[0] is not None)]
+        return [*(self._row(one, _NAMES) for one in old), *(row for row in rows if row[0] is not None)]
 
     def streams_beside(self, connection: Connection[Any], stream_id: UUID, topics: Sequence[str]) -> list[UUID]:
         """The streams that got a fact of these topics from a command that this stream got one from."""
@@ -289,12 +299,14 @@ class FactLog:
         found |= {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
         return sorted(found)
 
-    def _fact(self, row: Row) -> AnyFact:
+    def _brief(self, row: Row) -> AnyFact:
+        topic, read = self._readers.get(row[3]) or self._reader(row[3])
+        return Fact(row[0], read(row[1], row[2], row[5], row[4]), row[1], row[2], topic, row[6])
+
+    def _caused(self, row: Row) -> AnyCaused:
         topic, read = self._readers.get(row[3]) or self._reader(row[3])
         event = read(row[1], row[2], row[5], row[4])
-        return Fact(
-            row[0], event, row[1], row[2], topic, row[6], row[7], row[8], row[9], row[10], row[11], row[12]
-        )  # as `_NAMES` has them
+        return Caused(row[0], event, row[1], row[2], topic, *row[6 : len(_NAMES)])
 
     def _reader(self, type_id: int) -> tuple[str, EventReader]:
         topic = self._history.types.type_name(type_id)

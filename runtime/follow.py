@@ -25,7 +25,7 @@ from domain.base import SYSTEM
 from runtime.attempts import NOTHING_FOUND, Attempts, KilledWorker
 from runtime.codec import UnknownTopic
 from runtime.db import writing
-from runtime.facts import AnyFact, Entry, FactLog, Unknown
+from runtime.facts import AnyCaused, AnyFact, Caused, Entry, FactLog, Unknown
 from runtime.gathering.live import LiveTables
 from runtime.projection import Follower, OnError, Policy, Projection
 from runtime.recorder import Metadata
@@ -225,7 +225,7 @@ class Engine:
         upto = self._log.within_reach(connection, position, view.safe)
         unknown = self._log.unknown(connection, position, upto, (view.types, view.ignored))
         upto = unknown.position - 1 if unknown else upto
-        entries = self._log.entries(connection, position, upto, follower.topics, limit)
+        entries = self._log.entries_for(follower, connection, position, upto, limit)
         if is_guilty and entries:
             raise Stumbled(position, entries[0]) from KilledWorker("the process that handled this ended without a word")
         try:
@@ -276,10 +276,11 @@ class Engine:
                 follower.apply_all(facts, writer)
         else:
             for fact in facts:
+                assert isinstance(fact, Caused)
                 connection.execute("")  # shows that this runner lives, and fails when somebody has taken its place
                 self._answer(follower, fact)
 
-    def _answer(self, policy: Policy, fact: AnyFact) -> None:
+    def _answer(self, policy: Policy, fact: AnyCaused) -> None:
         command_id = uuid5(POLICY, f"{policy.name}:{fact.position}")
         metadata = Metadata(command_id, SYSTEM, "policy", fact.correlation_id, fact.event_id)
         for attempts_left in reversed(range(ANSWER_ATTEMPTS)):

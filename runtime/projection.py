@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from domain.base import Aggregate
 from runtime.db import Writer
-from runtime.facts import AnyFact, Fact
+from runtime.facts import AnyFact, Caused, Fact
 from runtime.store import Store
 
 E = TypeVar("E", bound=Aggregate.Event)
@@ -27,8 +27,9 @@ class OnError(StrEnum):
 class _Declared:
     """Handlers by event class; `on(Aggregate.Event)` takes every event that has no handler of its own."""
 
-    def __init__(self, name: str, on_error: OnError = OnError.HALT) -> None:
+    def __init__(self, name: str, on_error: OnError = OnError.HALT, *, causes: bool = True) -> None:
         self.name = name
+        self.causes = causes
         self.on_error = on_error
         self.handlers: dict[type[Any], Handler] = {}
 
@@ -59,18 +60,28 @@ class Projection(_Declared):
     `tables` are names in schema `read`; a rebuild runs the same handlers on empty copies in a schema beside it.
     `stream` is the column of each table that holds the id of the one stream whose facts make the row, and None where
     rows come from several streams: handlers of a fact then neither read nor write rows of other streams.
+    `causes` is for those whose handlers take `Caused` facts.
     """
 
-    def __init__(self, name: str, *tables: str, stream: str | None = None, on_error: OnError = OnError.HALT) -> None:
-        super().__init__(name, on_error)
+    def __init__(
+        self,
+        name: str,
+        *tables: str,
+        stream: str | None = None,
+        on_error: OnError = OnError.HALT,
+        causes: bool = False,
+    ) -> None:
+        super().__init__(name, on_error, causes=causes)
         self.tables = tables
         self.stream = stream
         self._batches: dict[Handler, _Batches] = {}
 
-    def on(self, *kinds: type[E]) -> Callable[[Callable[[Fact[E], Writer], None]], Callable[[Fact[E], Writer], None]]:
-        """Declare the handler of these events."""
+    def on(
+        self, *kinds: type[E]
+    ) -> Callable[[Callable[[Caused[E], Writer], None]], Callable[[Caused[E], Writer], None]]:
+        """Declare the handler of these events; one that takes a `Fact` takes a `Caused` one, too."""
 
-        def declare(handler: Callable[[Fact[E], Writer], None]) -> Callable[[Fact[E], Writer], None]:
+        def declare(handler: Callable[[Caused[E], Writer], None]) -> Callable[[Caused[E], Writer], None]:
             self._add(kinds, handler)
             return handler
 
@@ -137,10 +148,10 @@ class Projection(_Declared):
 class Policy(_Declared):
     """Event in, command out. The command's id follows from the event, so that a repeat changes nothing."""
 
-    def on(self, *kinds: type[E]) -> Callable[[Callable[[Fact[E], Store], None]], Callable[[Fact[E], Store], None]]:
+    def on(self, *kinds: type[E]) -> Callable[[Callable[[Caused[E], Store], None]], Callable[[Caused[E], Store], None]]:
         """Declare the handler of these events."""
 
-        def declare(handler: Callable[[Fact[E], Store], None]) -> Callable[[Fact[E], Store], None]:
+        def declare(handler: Callable[[Caused[E], Store], None]) -> Callable[[Caused[E], Store], None]:
             self._add(kinds, handler)
             return handler
 

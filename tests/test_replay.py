@@ -7,7 +7,7 @@ import pytest
 from commands.policies import POLICIES
 from domain import AGGREGATES, EVENTS
 from projections import ALL
-from runtime.facts import AnyFact, FactLog
+from runtime.facts import AnyCaused, FactLog
 from runtime.follow import Step
 from runtime.platform import Platform
 from runtime.projection import Follower
@@ -22,7 +22,7 @@ def site(platform: Platform) -> Platform:
     return platform
 
 
-def facts(platform: Platform) -> list[AnyFact]:
+def facts(platform: Platform) -> list[AnyCaused]:
     log = FactLog(platform.history)
     with platform.pool.connection() as connection:
         return log.read(connection, 0, log.safe_position(connection), None, 100_000)

@@ -18,7 +18,7 @@ from domain.base import Aggregate
 from runtime.codec import EventMapper
 from runtime.event_archive.archive import ARCHIVED_UPTO
 from runtime.event_archive.rows import ArchivedEvent
-from runtime.facts import Fact
+from runtime.facts import Caused
 from runtime.store import History
 
 #: Positions that one statement looks at: what bounds its time where few of them are wanted.
@@ -33,7 +33,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 #: When a fact was decided: only its own bytes say so.
 _AT: LiteralString = "(convert_from(data, 'UTF8')::json ->> 'timestamp')::timestamptz"
 _COLUMNS: LiteralString = (
-    "position, stream_id, version, type, event_id, command_id, correlation_id, causation_id, actor_id, origin,"
+    "position, stream_id, version, type, actor_id, event_id, command_id, correlation_id, causation_id, origin,"
     " recorded_at, part, schema_version, data"
 )
 
@@ -42,7 +42,7 @@ class BadSelection(Exception):
     """What was asked for cannot be there, or cannot be read; `str(error)` is one line."""
 
 
-class StoredFact(Fact[Any], frozen=True):
+class StoredFact(Caused[Any], frozen=True):
     """A fact with what else is stored of it: enough to check it against the chain of the log."""
 
     part: int
@@ -273,7 +273,7 @@ class SelectedFacts:
 
 def _as_row(one: ArchivedEvent, type_id: int) -> tuple[Any, ...]:
     """As the table has it."""
-    ids = one.event_id, one.command_id, one.correlation_id, one.causation_id, one.actor_id
+    ids = one.actor_id, one.event_id, one.command_id, one.correlation_id, one.causation_id
     stored = one.part, one.schema_version, one.data
     return one.position, one.stream_id, one.version, type_id, *ids, one.origin, one.recorded_at, *stored
 

@@ -18,7 +18,7 @@ from eventsourcing.persistence import MapperDeserialisationError
 from psycopg import Connection
 
 from domain.base import SYSTEM
-from runtime.facts import AnyFact, Fact, FactLog
+from runtime.facts import AnyFact, Caused, FactLog
 from runtime.rebuild.errors import RebuildFailed
 from runtime.store import History
 
@@ -92,8 +92,8 @@ def _fact(history: History, added: Added, number: int, position: int, version: i
     except MapperDeserialisationError as error:
         raise BadOverlay(f"event {number}: {error}") from None
     unique = uuid5(WHAT_IF, str(number))
-    ids = (unique, unique, unique, unique, added.actor_id)
-    return Fact(position, event, added.stream_id, version, added.type, *ids, "what-if", added.at)
+    ids = (unique, unique, unique, unique)
+    return Caused(position, event, added.stream_id, version, added.type, added.actor_id, *ids, "what-if", added.at)
 
 
 def _version(history: History, connection: Connection[Any], stream_id: UUID, upto: int) -> int:

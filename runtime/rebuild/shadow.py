@@ -141,7 +141,7 @@ class Shadow:
             self._handle_singly(facts)
 
     def _read_on(self, upto: int, told: Told) -> None:
-        read = self.log.read(self.connection, self.position, upto, self.projection.topics, BATCH, self.part)
+        read = self.log.read_for(self.projection, self.connection, self.position, upto, BATCH, self.part)
         end = read[-1].position if len(read) == BATCH else upto
         left: Sequence[AnyFact] = read
         if self.without:

@@ -21,7 +21,7 @@ from domain.moderation import Case, Outcome
 from domain.sessions import Session
 from domain.torrents import Torrent, TorrentState
 from domain.users import User
-from runtime.facts import AnyFact, FactLog
+from runtime.facts import AnyCaused, FactLog
 from runtime.follow import Step
 from runtime.platform import Platform
 from tests.given import projected, rows_of
@@ -41,7 +41,7 @@ def decided(moderator: Member, case_id: UUID, outcome: Outcome) -> None:
     projected(moderator.platform, enforce_decisions)
 
 
-def of_kind(platform: Platform, stream_id: UUID, kind: type) -> list[AnyFact]:
+def of_kind(platform: Platform, stream_id: UUID, kind: type) -> list[AnyCaused]:
     return [fact for fact in FactLog(platform.history).stream(stream_id) if isinstance(fact.event, kind)]
 
 

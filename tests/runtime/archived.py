@@ -18,7 +18,7 @@ from runtime.events_cli import events_commands
 from runtime.export.selection import SelectedFacts, Selection
 from runtime.facts import FactLog
 from runtime.platform import Platform
-from runtime.projection import Projection
+from runtime.projection import Policy, Projection
 from runtime.rebuild.sample import PARTS
 from tests.audit_chain.sealed import sealed
 from tests.conftest import MakePlatform
@@ -27,6 +27,9 @@ from tests.runtime.notes import KINDS, Note, create_tables, make_projection
 from tests.runtime.test_partitions import SIZE, Owner, written
 
 FIRST = 60_000_000
+#: Reads every fact with its causes.
+READER = Policy("reader")
+READER.on(*KINDS)(lambda fact, store: None)
 
 
 class Site:
@@ -60,6 +63,8 @@ class Site:
                 "one topic": log.read(connection, 0, safe, ["note.opened"], 3),
                 "by parts": [log.read(connection, 0, safe, None, 100, part) for part in range(PARTS)],
                 "in the middle": log.read(connection, FIRST + 5, FIRST + 9, None, 100),
+                "for a projection": log.read_for(self.projection, connection, 0, safe, 100),
+                "for a policy": [log.fact(one) for one in log.entries_for(READER, connection, 0, safe, 100)],
                 "at": [log.fact(one) for one in log.at(connection, [FIRST + 20, FIRST + 1, 5])],
                 "of a stream": log.of_stream(connection, self.streams[0], FIRST + 20, ["note.line_added"]),
                 "streams": [list(log.stream(one)) for one in self.streams],

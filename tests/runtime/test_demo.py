@@ -30,7 +30,7 @@ from runtime.demo.generate import BadScope, DemoTwice, Done, SiteInUse, generate
 from runtime.demo.past import PastStore
 from runtime.demo.stage import Scope
 from runtime.embedded import Postgres
-from runtime.facts import AnyFact, FactLog
+from runtime.facts import AnyCaused, FactLog
 from runtime.journal import segments, verify
 from runtime.platform import Platform
 from runtime.rebuild import verify as verify_projection
@@ -67,7 +67,7 @@ def other_platform(settings: Settings, postgres: Postgres) -> Iterator[Platform]
     drop_database(postgres, url)
 
 
-def facts_of(platform: Platform) -> list[AnyFact]:
+def facts_of(platform: Platform) -> list[AnyCaused]:
     """Everything that the demo recorded: all of the log but what a new site starts with, and what its members achieved,
     which whoever follows the log records afterwards."""
     log = FactLog(platform.history)
@@ -148,7 +148,7 @@ def test_segments_follow_one_another_and_come_after_what_their_announces_are_abo
     assert [fact.at for fact in shipped] == [one.last_at for one in chain]
 
 
-def said(fact: AnyFact) -> Iterator[tuple[str, Any]]:
+def said(fact: AnyCaused) -> Iterator[tuple[str, Any]]:
     """Apart from the hashes of segments: in those are addresses under keys of each site's own."""
     segments = isinstance(fact.event, EdgeJournal.SegmentsRecorded)
     return ((name, value) for name, value in vars(fact.event).items() if not (segments and name == "sha256"))
