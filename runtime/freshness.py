@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from anyio import sleep, to_thread
@@ -37,14 +38,20 @@ class ProjectionPaused(ProjectionBehind):
     retry_after_s: ClassVar[int] = 30
 
 
-def fresh(*projections: str) -> Any:
-    """A dependency: the `X-Min-Position` that the caller sends has been reached by all of these projections."""
+@dataclass(frozen=True)
+class Fresh:
+    """The `X-Min-Position` that the caller sends has been reached by all of these projections."""
 
-    async def wait(request: Request, x_min_position: MinPosition = None) -> None:
+    projections: tuple[str, ...]
+
+    async def __call__(self, request: Request, x_min_position: MinPosition = None) -> None:
         if x_min_position:
-            await wait_for(request.app.state.platform, projections, x_min_position)
+            await wait_for(request.app.state.platform, self.projections, x_min_position)
 
-    return Depends(wait)
+
+def fresh(*projections: str) -> Any:
+    """`Fresh` as a dependency, for the signatures of routes."""
+    return Depends(Fresh(projections))
 
 
 async def wait_for(platform: Platform, projections: tuple[str, ...], position: int) -> None:

@@ -136,6 +136,22 @@ class CommandRoute(StrictRoute):
         return JSONResponse(reply, status, headers)
 
 
+class QuestionRoute(StrictRoute):
+    """A route whose body is a question: read as strictly as a command, and nothing is changed by it."""
+
+    max_bytes = 2**16
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def ask(request: Request) -> Response:
+            body = await request.body()
+            parsed = parse_json_body(request, body, self.max_bytes) if body else None
+            return await handle(_Buffered(request, body, parsed))
+
+        return ask
+
+
 def _counted(command: str, handle: Handler) -> Handler:
     """The handler with its outcomes counted: what was refused by a rule is no failure."""
 
@@ -205,14 +221,14 @@ def request_sha(request: Request, body: bytes, boundary: str = "") -> bytes:
     return hashlib.sha256(target + b"\n" + body).digest()
 
 
-def parse_json_body(request: Request, body: bytes) -> Any:
+def parse_json_body(request: Request, body: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """The parsed body; raises one of the refusals above."""
     if content_type(request)[0] != "application/json":
         raise UnsupportedMediaType("send application/json in UTF-8")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("send the body without content encoding")
-    if len(body) > MAX_JSON_BYTES:
-        raise BodyTooLarge(f"a JSON body has at most {MAX_JSON_BYTES} bytes")
+    if len(body) > max_bytes:
+        raise BodyTooLarge(f"a JSON body has at most {max_bytes} bytes here")
     return strict_json(body)
 
 

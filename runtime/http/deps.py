@@ -18,6 +18,7 @@ from domain.errors import Malformed, NotAllowed
 from runtime import api_keys
 from runtime.freshness import ProjectionBehind
 from runtime.http.addresses import client_address
+from runtime.http.body import QuestionRoute
 from runtime.http.types import Id
 from runtime.platform import Platform
 from runtime.recorder import Metadata
@@ -214,9 +215,9 @@ def account_of(platform: Platform, user_id: UUID, now: datetime, scopes: frozens
 
 def _reaches(scopes: Sequence[str], request: Request) -> bool:
     """`write` reaches everywhere, `read` as far as reading goes, and the name of a section (its tag) all of that."""
-    sections = getattr(request.scope.get("route"), "tags", ())
-    reading = request.method in READING and "read" in scopes
-    return "write" in scopes or reading or not set(scopes).isdisjoint(sections)
+    route = request.scope.get("route")
+    reading = (request.method in READING or isinstance(route, QuestionRoute)) and "read" in scopes
+    return "write" in scopes or reading or not set(scopes).isdisjoint(getattr(route, "tags", ()))
 
 
 def _caller(
@@ -244,10 +245,15 @@ CallerDep = Member
 
 async def confirmed(caller: Member) -> Caller:
     """The caller, whose account waits for no confirmation; else 403 `not_permitted`."""
+    must_be_confirmed(caller)
+    return caller
+
+
+def must_be_confirmed(caller: Caller) -> None:
+    """Raises `NotPermitted` or `RightsUnknown`."""
     caller.must_be_known()
     if not caller.enabled:
         raise NotPermitted("confirm your address first")
-    return caller
 
 
 Confirmed = Annotated[Caller, Depends(confirmed)]

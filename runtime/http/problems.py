@@ -24,6 +24,9 @@ log = structlog.get_logger()
 #: Seconds after which an answer of 503 is worth another try.
 RETRY_AFTER_S = 1
 
+#: What says that a store is away for the moment.
+AWAY = (OperationalError, PoolTimeout, PoolClosed, StoreOperationalError, RedisError)
+
 _FIELD = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _CODES = {
     400: "bad_request",
@@ -46,7 +49,7 @@ def problem(
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    errors: Sequence[Mapping[str, str]] | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
 ) -> Response:
     """The answer of one refusal or failure."""
     content: dict[str, Any] = {
@@ -67,7 +70,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    for kind in (OperationalError, PoolTimeout, PoolClosed, StoreOperationalError, RedisError):
+    for kind in AWAY:
         app.add_exception_handler(kind, _unavailable)
 
 
@@ -80,7 +83,8 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.status in (429, 503):
         headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
-    return problem(_id(request), error.status, error.code, str(error), headers=headers)
+    errors = getattr(error, "errors", None)
+    return problem(_id(request), error.status, error.code, str(error), headers=headers, errors=errors)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
