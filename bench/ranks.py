@@ -74,7 +74,7 @@ def main() -> None:
             figures = alternate(
                 wanted.rounds,
                 {
-                    "numbers of a profile": lambda: milliseconds(lambda one: user_stats(db, one, NOW), users),
+                    "numbers of a profile": lambda: milliseconds(lambda one: user_stats(db, [one], NOW), users),
                     "ranks": lambda: milliseconds(lambda one: ranked(db, one, steps), users),
                     "a look at everybody, once a minute": lambda: milliseconds(lambda _: spread_steps(db), users[:3]),
                 },

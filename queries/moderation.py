@@ -106,7 +106,7 @@ class Situation(BaseModel):
     appeals: int
 
 
-class Step(BaseModel):
+class CaseStep(BaseModel):
     """One fact of a case's history and the state that it led to."""
 
     version: int
@@ -121,7 +121,7 @@ class Step(BaseModel):
 class CaseHistory(BaseModel):
     """The steps up to the moment that was asked for, and what the case was then; null before it was opened."""
 
-    items: list[Step]
+    items: list[CaseStep]
     next_cursor: str | None = None
     state: Situation | None
 
@@ -253,11 +253,11 @@ def _is_by(fact: AnyCaused, until: int | datetime | None) -> bool:
     return fact.version <= until if isinstance(until, int) else fact.at <= until
 
 
-def _step(step: Replayed, known: dict[UUID, Person], sight: Sight) -> Step:
+def _step(step: Replayed, known: dict[UUID, Person], sight: Sight) -> CaseStep:
     fact = step.fact
     withheld = set() if sight.whole else _WITHHELD.get(type(fact.event), set())
     anonymous = not sight.whole and isinstance(fact.event, _REPORTERS)
-    return Step(
+    return CaseStep(
         version=fact.version,
         at=fact.at,
         actor=None if anonymous else known[fact.actor_id],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import Any, LiteralString
 from uuid import UUID
@@ -54,10 +55,16 @@ class Avatar(Response):
     media_type = MEDIA_TYPE
 
 
-def profile(db: Connection[Any], user_id: UUID) -> ProfileShown:
-    """The user's profile; an empty one before the first change."""
-    row = db.execute("SELECT title, bio, avatar FROM read.profile WHERE user_id = %s", (user_id,)).fetchone()
-    title, bio, avatar = row or ("", "", None)
+def profiles(db: Connection[Any], user_ids: Iterable[UUID]) -> dict[UUID, ProfileShown]:
+    """The profile of each of these users; an empty one before the first change."""
+    wanted = list(user_ids)
+    rows = db.execute(
+        "SELECT user_id, title, bio, avatar FROM read.profile WHERE user_id = ANY (%s)", (wanted,)
+    ).fetchall()
+    return dict.fromkeys(wanted, _shown("", "", None)) | {user_id: _shown(*row) for user_id, *row in rows}
+
+
+def _shown(title: str, bio: str, avatar: str | None) -> ProfileShown:
     return ProfileShown(title=title, bio=bio, bio_html=safe_html(bio), avatar=avatar and f"/api/v1/avatars/{avatar}")
 
 

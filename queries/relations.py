@@ -6,6 +6,8 @@ lists that are about people. Torrents themselves are everybody's, whoever upload
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -95,18 +97,19 @@ def list_followed_uploads(caller: Browser, db: ReadDb, page: PageDep, now: Clock
     return page.page("followed uploads", rows, lambda torrent: [torrent.listed_at, torrent.id])
 
 
-def count_followers(db: Connection[Any], user_id: UUID) -> int:
-    """How many follow the user, without those whom it blocks."""
-    row = db.execute(
-        f"SELECT count(*) FROM read.relation r WHERE r.other_id = %(user)s AND r.kind = 'follow' AND {_HEARD}",
-        {"user": user_id},
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def count_followers(db: Connection[Any], user_ids: Iterable[UUID]) -> Counter[UUID]:
+    """How many follow each of these users, without those whom it blocks."""
+    rows = db.execute(
+        "SELECT r.other_id, count(*) FROM read.relation r WHERE r.other_id = ANY (%s) AND r.kind = 'follow'"
+        f" AND {_HEARD} GROUP BY r.other_id",
+        (list(user_ids),),
+    )
+    return Counter(dict(rows.fetchall()))
 
 
 _HEARD: LiteralString = (
     "NOT EXISTS (SELECT FROM read.relation b"
-    " WHERE b.user_id = %(user)s AND b.kind = 'block' AND b.other_id = r.user_id)"
+    " WHERE b.user_id = r.other_id AND b.kind = 'block' AND b.other_id = r.user_id)"
 )
 _OTHERS: LiteralString = "SELECT r.other_id, a.username, r.since, r.position"
 _OF_CALLER: LiteralString = """

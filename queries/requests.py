@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from domain.requests import RequestState
 from queries.people import Person
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Confirmed, ReadDb
+from runtime.http.deps import Caller, Confirmed, ReadDb, must_be_confirmed
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
@@ -116,22 +117,42 @@ def requests(
 
 def request(db: Connection[Any], request_id: UUID) -> RequestDetail | None:
     """The request, or None."""
-    bounties = (
-        db.cursor(row_factory=kwargs_row(_bounty))
-        .execute(
-            "SELECT b.contributor_id, a.username, b.amount, b.last_at FROM read.request_bounty b"
-            " LEFT JOIN read.account a ON a.user_id = b.contributor_id"
-            " WHERE b.request_id = %s ORDER BY b.amount DESC, b.contributor_id",
-            (request_id,),
-        )
-        .fetchall()
-    )
     row = (
         db.cursor(row_factory=dict_row)
         .execute(f"SELECT {_COLUMNS}, r.description, r.rejection FROM {_TABLES} WHERE r.request_id = %s", (request_id,))
         .fetchone()
     )
-    return None if row is None else RequestDetail(**_with_people(row), bounties=bounties)
+    return None if row is None else RequestDetail(**_with_people(row), bounties=bounties(db, [request_id])[request_id])
+
+
+def requests_seen(db: Connection[Any], request_ids: Iterable[UUID], caller: Caller) -> dict[UUID, RequestShown]:
+    """Those of these requests that there are. Raises `NotPermitted` for who may see none."""
+    must_be_confirmed(caller)
+    rows = (
+        db.cursor(row_factory=kwargs_row(_shown))
+        .execute(f"SELECT {_COLUMNS} FROM {_TABLES} WHERE r.request_id = ANY (%s)", (list(request_ids),))
+        .fetchall()
+    )
+    return {row.id: row for row in rows}
+
+
+def bounties(db: Connection[Any], request_ids: Iterable[UUID]) -> dict[UUID, list[Bounty]]:
+    """What everybody offered for each of these requests, the largest first."""
+    wanted = list(request_ids)
+    rows = (
+        db.cursor(row_factory=dict_row)
+        .execute(
+            "SELECT b.request_id, b.contributor_id, a.username, b.amount, b.last_at FROM read.request_bounty b"
+            " LEFT JOIN read.account a ON a.user_id = b.contributor_id"
+            " WHERE b.request_id = ANY (%s) ORDER BY b.amount DESC, b.contributor_id",
+            (wanted,),
+        )
+        .fetchall()
+    )
+    found: dict[UUID, list[Bounty]] = {one: [] for one in wanted}
+    for row in rows:
+        found[row.pop("request_id")].append(_bounty(**row))
+    return found
 
 
 def _shown(**columns: Any) -> RequestShown:

@@ -5,6 +5,7 @@ Members see what is approved and their own uploads that are not yet; staff see e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, LiteralString, NamedTuple
@@ -233,6 +234,16 @@ def get_torrent(torrent_id: Id, caller: Browser, db: ReadDb, now: Clock) -> Torr
     if found is None:
         raise NoSuchThing("no such torrent")
     return found
+
+
+def torrents_seen(
+    db: Connection[Any], torrent_ids: Iterable[UUID], caller: Caller, now: datetime
+) -> dict[UUID, TorrentItem]:
+    """Those of these torrents that the caller may see. Raises `NotPermitted` for who may see none."""
+    params = {**viewer(browsing(caller)), "ids": list(torrent_ids), "now": now}
+    with db.cursor(row_factory=class_row(TorrentItem)) as cursor:
+        rows = cursor.execute(f"SELECT {ITEM} {SOURCE} WHERE t.torrent_id = ANY (%(ids)s) AND {VISIBLE}", params)
+        return {row.id: row for row in rows.fetchall()}
 
 
 @router.head("/{torrent_id}/download", include_in_schema=False, dependencies=[IN_STEP_WITH_THE_EDGE])

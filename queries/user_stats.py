@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, LiteralString
 from uuid import UUID
@@ -12,13 +13,13 @@ from psycopg.rows import class_row, dict_row
 from pydantic import BaseModel, Field
 
 from domain.permissions import Permission
-from domain.privacy import Answer, PrivacyKey, visibility
+from domain.privacy import Answer, PrivacyKey, PrivacySettings, visibility
 from domain.statistics import Count, Streak
 from queries.people import must_be_user
 from queries.privacy import Guarded, Private, privacy_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Clock, Member, NotPermitted, ReadDb
+from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id, ShownPoints
 from runtime.store import NoSuchThing
@@ -121,13 +122,10 @@ def get_user_stats(user_id: Id, caller: Member, db: ReadDb, now: Clock) -> UserS
     """The user's numbers, zeros before the first announce; null is what the user hides."""
     if user_id != caller.user_id and not caller.enabled:
         raise NotPermitted("your group may not see this")
-    found = user_stats(db, user_id, now)
-    if found is None:
+    found = stats_seen(db, [user_id], caller, now)
+    if user_id not in found:
         raise NoSuchThing("no such user")
-    shown = found.seen_by(viewer_of(caller, user_id), privacy_of(db, [user_id])[user_id])
-    if user_id == caller.user_id or caller.can(Permission.USERS_SEE_PRIVATE):
-        return shown
-    return shown.model_copy(update=dict.fromkeys(("uploads_anonymous", "requests_filled_anonymous", "reports")))
+    return found[user_id]
 
 
 @router.get("/{user_id}/stats/transfers", dependencies=[fresh("peers", "users", "privacy")])
@@ -144,10 +142,24 @@ def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Pa
     return page.page(query, rows, lambda row: [row.position, row.seq, row.n])
 
 
-def user_stats(db: Connection[Any], user_id: UUID, now: datetime) -> UserStats | None:
-    """The numbers of an account, None when there is no such account."""
+def stats_seen(db: Connection[Any], user_ids: Iterable[UUID], caller: Caller, now: datetime) -> dict[UUID, UserStats]:
+    """The numbers of those of these users whom the caller may see, as it sees them."""
+    wanted = [one for one in user_ids if caller.enabled or one == caller.user_id]
+    settings = privacy_of(db, wanted)
+    return {user_id: _seen(stats, caller, settings[user_id]) for user_id, stats in user_stats(db, wanted, now).items()}
+
+
+def _seen(stats: UserStats, caller: Caller, settings: PrivacySettings) -> UserStats:
+    shown = stats.seen_by(viewer_of(caller, stats.id), settings)
+    if stats.id == caller.user_id or caller.can(Permission.USERS_SEE_PRIVATE):
+        return shown
+    return shown.model_copy(update=dict.fromkeys(("uploads_anonymous", "requests_filled_anonymous", "reports")))
+
+
+def user_stats(db: Connection[Any], user_ids: Iterable[UUID], now: datetime) -> dict[UUID, UserStats]:
+    """The numbers of those of these users who have an account."""
     with db.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
+        rows = cursor.execute(
             "SELECT a.user_id AS id, coalesce(s.uploaded, 0) AS uploaded, coalesce(s.downloaded, 0) AS downloaded,"
             " round(s.uploaded::numeric / nullif(s.downloaded, 0), 3)::float8 AS ratio,"
             " coalesce(s.raw_uploaded, 0) AS raw_uploaded, coalesce(s.raw_downloaded, 0) AS raw_downloaded,"
@@ -161,11 +173,13 @@ def user_stats(db: Connection[Any], user_id: UUID, now: datetime) -> UserStats |
             f" {LAST_SEEN} AS last_seen_at,"
             " (SELECT nullif(r.required_ratio_percent, 0) FROM announce_rules r) AS required_percent"
             " FROM account a LEFT JOIN user_stats s USING (user_id) LEFT JOIN ledger_balance b USING (user_id)"
-            " LEFT JOIN user_statistics n USING (user_id) WHERE a.user_id = %s",
-            (user_id,),
-        ).fetchone()
-    if row is None:
-        return None
+            " LEFT JOIN user_statistics n USING (user_id) WHERE a.user_id = ANY (%s)",
+            (list(user_ids),),
+        ).fetchall()
+    return {row["id"]: _stats(row, now) for row in rows}
+
+
+def _stats(row: dict[str, Any], now: datetime) -> UserStats:
     required = row.pop("required_percent") or 100
     streak = Streak(row.pop("sign_in_day"), row.pop("sign_in_days"))
     buffer = row["uploaded"] * 100 // required - row["downloaded"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, LiteralString
 from uuid import UUID
@@ -16,7 +17,7 @@ from domain.permissions import Permission
 from domain.privacy import Level, PrivacyKey
 from domain.usernames import username_key
 from queries.privacy import Guarded, Private, privacy_of, viewer_of
-from queries.profiles import ProfileShown, profile
+from queries.profiles import ProfileShown, profiles
 from queries.relations import count_followers
 from queries.torrents import Cursor, Limit
 from queries.user_stats import LAST_SEEN
@@ -46,9 +47,9 @@ State = Literal["validating", "enabled", "disabled"]
 _DETAIL: LiteralString = f"""
 user_id AS id, username, group_slug AS group, state, registered_at, version,
 CASE WHEN user_id = %(caller)s THEN email END AS email,
-CASE WHEN %(private)s THEN email_verified END AS email_verified,
-CASE WHEN %(private)s THEN two_factor END AS two_factor,
-CASE WHEN %(private)s THEN leeching_suspended END AS leeching_suspended,
+CASE WHEN %(private)s OR user_id = %(caller)s THEN email_verified END AS email_verified,
+CASE WHEN %(private)s OR user_id = %(caller)s THEN two_factor END AS two_factor,
+CASE WHEN %(private)s OR user_id = %(caller)s THEN leeching_suspended END AS leeching_suspended,
 CASE WHEN %(staff)s OR user_id = %(caller)s THEN {WARNED_UNTIL} END AS warned_until
 """
 _WANTED: LiteralString = f"""
@@ -164,29 +165,10 @@ def get_own_account(caller: Member, db: ReadDb, now: Clock, settings: SettingsDe
 @router.get("/users/{user_id}", dependencies=[fresh("users", "privacy", "profiles", "relations", "warnings")])
 def get_user(user_id: Id, caller: Member, db: ReadDb, now: Clock) -> UserDetail:
     """One user. Who waits for confirmation sees nobody but itself."""
-    own = user_id == caller.user_id
-    if not (own or caller.enabled):
+    found = users_seen(db, [user_id], caller, now)
+    if user_id not in found:
         raise NoSuchThing("no such user")
-    with db.cursor(row_factory=class_row(ListedUser)) as cursor:
-        found = cursor.execute(
-            f"SELECT {_DETAIL} FROM account a WHERE user_id = %(user)s",
-            {
-                "caller": caller.user_id,
-                "private": own or caller.can(Permission.USERS_SEE_PRIVATE),
-                "staff": caller.can(Permission.MODERATION),
-                "now": now,
-                "user": user_id,
-            },
-        ).fetchone()
-    if found is None:
-        raise NoSuchThing("no such user")
-    settings = privacy_of(db, [user_id])[user_id]
-    return UserDetail(
-        **dict(found),
-        privacy_level=settings.level,
-        profile=profile(db, user_id),
-        followers=count_followers(db, user_id),
-    ).seen_by(viewer_of(caller, user_id), settings)
+    return found[user_id]
 
 
 @router.get("/users", dependencies=[fresh("users", "user_statistics", "peers", "warnings")])
@@ -234,6 +216,32 @@ def search_users(
             wanted,
         ).fetchall()
     return FoundUsers(items=rows, facets={"group": _by_group(db, wanted)})
+
+
+def users_seen(db: Connection[Any], user_ids: Iterable[UUID], caller: Caller, now: datetime) -> dict[UUID, UserDetail]:
+    """Those of these users whom the caller may see, as it sees them."""
+    wanted = [one for one in user_ids if caller.enabled or one == caller.user_id]
+    with db.cursor(row_factory=class_row(ListedUser)) as cursor:
+        rows = cursor.execute(
+            f"SELECT {_DETAIL} FROM read.account a WHERE user_id = ANY (%(users)s)",
+            {
+                "caller": caller.user_id,
+                "private": caller.can(Permission.USERS_SEE_PRIVATE),
+                "staff": caller.can(Permission.MODERATION),
+                "now": now,
+                "users": wanted,
+            },
+        ).fetchall()
+    settings, shown, followers = privacy_of(db, wanted), profiles(db, wanted), count_followers(db, wanted)
+    return {
+        row.id: UserDetail(
+            **dict(row),
+            privacy_level=settings[row.id].level,
+            profile=shown[row.id],
+            followers=followers[row.id],
+        ).seen_by(viewer_of(caller, row.id), settings[row.id])
+        for row in rows
+    }
 
 
 def _own_row(db: Connection[Any], user_id: UUID, now: datetime) -> dict[str, Any]:
