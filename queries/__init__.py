@@ -22,6 +22,7 @@ from queries.explanations import router as explanations
 from queries.exports import router as exports
 from queries.forums import router as forums
 from queries.freeleech_tokens import router as freeleech_tokens
+from queries.graphql import graphql_over, schema_over
 from queries.groups import router as groups
 from queries.invites import router as invites
 from queries.key_resets import router as key_resets
@@ -56,7 +57,7 @@ from queries.usernames import router as usernames
 from queries.users import router as users
 from queries.warnings import router as warnings
 
-ROUTERS: tuple[APIRouter, ...] = (
+REST: tuple[APIRouter, ...] = (
     search,
     api_keys,
     privacy,
@@ -109,3 +110,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     unregistered_hashes,
     projections,
 )
+
+#: The same questions once more: what GraphQL knows is what the routes above say.
+SCHEMA = schema_over(REST)
+
+ROUTERS: tuple[APIRouter, ...] = (*REST, graphql_over(SCHEMA))

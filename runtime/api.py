@@ -64,6 +64,7 @@ TAGS = {
     "forums": "The boards.",
     "chat": "The rooms.",
     "projections": "Where the read tables stand, for operators.",
+    "graphql": "Many questions at once.",
     "health": "Whether the site is well; for probes.",
 }
 

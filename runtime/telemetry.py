@@ -43,6 +43,11 @@ HTTP_DURATION = Histogram(
     "http_request_duration_seconds", "Time to answer a request", ["method", "route"], buckets=REQUEST_BUCKETS
 )
 COMMANDS = Counter("commands_total", "Commands decided", ["command", "outcome"])
+GRAPHQL_DOCUMENTS = Counter("graphql_documents_total", "GraphQL documents by what became of them", ["outcome"])
+GRAPHQL_FIELDS = Counter("graphql_fields_total", "Questions of GraphQL documents", ["field", "outcome"])
+GRAPHQL_DURATION = Histogram(
+    "graphql_field_duration_seconds", "Time to answer a question of a document", ["field"], buckets=REQUEST_BUCKETS
+)
 EVENTS_APPENDED = Counter("events_appended_total", "Events written to the store")
 LOG_UNSEALED = Gauge(
     "log_unsealed_seconds", "Age of the oldest event that is in no signed block yet", multiprocess_mode="livemax"

@@ -139,7 +139,7 @@ class CommandRoute(StrictRoute):
 class QuestionRoute(StrictRoute):
     """A route whose body is a question: read as strictly as a command, and nothing is changed by it."""
 
-    max_bytes = 2**16
+    max_bytes = 2**17
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()

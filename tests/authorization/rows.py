@@ -339,6 +339,9 @@ ROWS: dict[str, Row] = {
     "start_site_promotion": Row(P.TRACKER_MANAGE, "201", body=PROMOTION),
     "end_site_promotion": Row(P.TRACKER_MANAGE),
 
+    # graphql: each of its fields has the row of its route
+    "ask_graphql": Row(SIGNED_IN, body={"query": "{ groups { __typename } }", "operationName": None}),
+
     # projections
     "list_projections": Row(P.SITE_MANAGE),
     "follow_progress": Row(P.SITE_MANAGE),

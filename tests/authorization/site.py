@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -17,6 +17,7 @@ from queries import ROUTERS as QUERIES
 from queries.rss import feed_reader, link_follower
 from runtime.api import create_app
 from runtime.http import deps
+from runtime.http.body import QuestionRoute
 from runtime.http.deps import Headers, Member, Permitted, PlatformDep
 from runtime.platform import Platform
 from runtime.settings import Settings
@@ -46,6 +47,11 @@ class Route(NamedTuple):
     path: str
     needs: frozenset[str]  # permissions in the signature
     gate: Gate  # what else is in it
+    asks: bool = False  # though it is no GET
+
+    @property
+    def reads(self) -> bool:
+        return self.asks or self.method in ("GET", "HEAD")
 
     @property
     def owned(self) -> bool:
@@ -73,7 +79,7 @@ def _route(route: Any, method: str) -> Route:
     needs = frozenset(str(call.permission) for call in calls if isinstance(call, Permitted))
     signed_in = not {deps.caller, feed_reader, link_follower}.isdisjoint(calls)
     gate = OWNER if deps.account_owner in calls else SIGNED_IN if signed_in else ANYBODY
-    return Route(route.name, method, route.path, needs, gate)
+    return Route(route.name, method, route.path, needs, gate, isinstance(route, QuestionRoute))
 
 
 def _dependencies(dependant: Any) -> Iterator[Any]:
@@ -117,18 +123,25 @@ class Site:
 
     def call(self, route: Route, row: Row, caller: Person, whose: str) -> str:
         """What this caller gets, with a thing of its own, a member's, or a sysop's."""
-        things = self._common | {"own": caller, "others": self.cast.bob, "above": self.cast.root}[whose].things
-        named = _Named(
-            things | ({name: things.get(row.of, NOWHERE) for name in OWNED} if row.of else {}) | (row.path or {})
-        )
         answer = self._client.request(
             route.method,
-            route.path.format_map(named),
+            route.path.format_map(self.things(row, caller, whose)),
             headers=caller.headers,
             params=row.query,
             **self._body(route, row),
         )
         return _told(answer)
+
+    def things(self, row: Row, caller: Person, whose: str) -> Mapping[str, object]:
+        """What paths name, by the names of their parameters."""
+        things = self._common | {"own": caller, "others": self.cast.bob, "above": self.cast.root}[whose].things
+        return _Named(
+            things | ({name: things.get(row.of, NOWHERE) for name in OWNED} if row.of else {}) | (row.path or {})
+        )
+
+    def ask(self, document: str, caller: Person) -> Response:
+        answer: Response = self._client.post("/graphql", json={"query": document}, headers=caller.headers)
+        return answer
 
     def recorded(self) -> int:
         return self.cast.count_events()

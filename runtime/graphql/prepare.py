@@ -1,0 +1,146 @@
+"""From what a client sent to what may be executed: within the limits, fitting the schema, each value validated."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    NoSchemaIntrospectionCustomRule,
+    SelectionNode,
+    SelectionSetNode,
+    VariableValues,
+    get_argument_values,
+    get_named_type,
+    get_variable_values,
+    specified_rules,
+    validate,
+)
+
+from runtime.graphql.errors import ERRORS_MAX, InvalidDocument, InvalidVariables, TooCostly, shown
+from runtime.graphql.limits import INTROSPECTION, Read, read
+from runtime.graphql.schema import MADE_OF, Asked, Join, Schema
+from runtime.http.pages import LIMIT_DEFAULT
+
+MAX_COST = 1_000
+#: As how many the members of a list count that has no `first`.
+COUNTED_AS = 10
+#: Documents that are kept as they were validated: clients ask the same ones again and again.
+KEPT = 256
+
+
+class Prepared(NamedTuple):
+    """`arguments` are the values of each field that has any, by the id of its node; `cost` is how many objects the
+    answer can have; `projections` are those that it is read from."""
+
+    read: Read
+    variables: dict[str, Any]
+    arguments: dict[int, dict[str, Any]]
+    cost: int
+    projections: frozenset[str]
+
+
+def prepare(
+    schema: Schema, text: str, variables: dict[str, Any], operation: str | None = None, *, introspection: bool
+) -> Prepared:
+    """Raises one of the refusals of `runtime.graphql.errors`."""
+    found = _valid(_Kept(schema), text, introspection)
+    named = found.operation.name
+    if operation is not None and (named is None or named.value != operation):
+        raise InvalidDocument("the document has no operation of that name")
+    walk = _Walk(schema, found, _coerced(schema, found, variables))
+    cost = walk.cost(found.operation.selection_set, schema.graphql.query_type)
+    if cost > MAX_COST:
+        raise TooCostly(f"the answer could have {min(cost, 10**9)} objects: ask for at most {MAX_COST}")
+    return Prepared(found, variables, walk.arguments, cost, frozenset(walk.projections))
+
+
+class _Kept:
+    """The schema as a key of the cache: one is itself only."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and other.schema is self.schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+
+@lru_cache(maxsize=KEPT)
+def _valid(kept: _Kept, text: str, introspection: bool) -> Read:
+    found = read(text)
+    rules = specified_rules if introspection else [*specified_rules, NoSchemaIntrospectionCustomRule]
+    errors = validate(kept.schema.graphql, found.document, rules, max_errors=ERRORS_MAX, hide_suggestions=True)
+    if errors:
+        raise InvalidDocument("the document does not fit the schema", shown("query", errors))
+    return found
+
+
+def _coerced(schema: Schema, found: Read, variables: dict[str, Any]) -> VariableValues:
+    declared = found.operation.variable_definitions or ()
+    if variables.keys() - {one.variable.name.value for one in declared}:
+        raise InvalidVariables("a variable is not declared by the document")
+    coerced = get_variable_values(schema.graphql, declared, variables, ERRORS_MAX, hide_suggestions=True)
+    if isinstance(coerced, list):
+        raise InvalidVariables("a variable does not have its type", shown("variables", coerced))
+    return coerced
+
+
+class _Walk:
+    """A walk over the selected fields and their types; fragments are walked once for each length of list."""
+
+    def __init__(self, schema: Schema, found: Read, variables: VariableValues) -> None:
+        self._schema, self._fragments, self._variables = schema, found.fragments, variables
+        self._known: dict[tuple[str, int | None], int] = {}
+        self.arguments: dict[int, dict[str, Any]] = {}
+        self.projections: set[str] = set()
+
+    def cost(self, selections: SelectionSetNode | None, on: Any, first: int | None = None) -> int:
+        """How many objects the fields can have; `first` is the length of the page that they are selected from."""
+        if selections is None or not isinstance(on, GraphQLObjectType):
+            return 0
+        return sum(self._one(one, on, first) for one in selections.selections)
+
+    def _one(self, selection: SelectionNode, on: GraphQLObjectType, first: int | None) -> int:
+        if isinstance(selection, FieldNode):
+            return self._field(selection, on.fields.get(selection.name.value), first)
+        if isinstance(selection, FragmentSpreadNode):
+            key = selection.name.value, first
+            if key not in self._known:
+                self._known[key] = self.cost(self._fragments[key[0]].selection_set, on, first)
+            return self._known[key]
+        return self.cost(getattr(selection, "selection_set", None), on, first)
+
+    def _field(self, node: FieldNode, field: GraphQLField | None, first: int | None) -> int:
+        if field is None or node.name.value in INTROSPECTION:
+            return 0
+        made_of = field.extensions.get(MADE_OF)
+        if isinstance(made_of, Asked | Join):
+            self.projections |= made_of.projections
+        own_first = self._validated(node, field, made_of) if isinstance(made_of, Asked) else None
+        inner = get_named_type(field.type)
+        if not isinstance(inner, GraphQLObjectType):
+            return 0
+        return _length(node, field, first) * (1 + self.cost(node.selection_set, inner, own_first))
+
+    def _validated(self, node: FieldNode, field: GraphQLField, asked: Asked) -> int | None:
+        """Keeps the field's arguments; returns how long its page is, if it is one."""
+        if id(node) not in self.arguments:
+            given = get_argument_values(field, node, self._variables, hide_suggestions=True)
+            self.arguments[id(node)] = asked.question.validated(given)
+        return self.arguments[id(node)].get("first", LIMIT_DEFAULT) if asked.question.is_paged else None
+
+
+def _length(node: FieldNode, field: GraphQLField, first: int | None) -> int:
+    made = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+    if not isinstance(made, GraphQLList):
+        return 1
+    return first if first is not None and node.name.value == "items" else COUNTED_AS
