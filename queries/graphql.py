@@ -18,20 +18,20 @@ from queries.bonus import list_own_ledger
 from queries.moderation import CaseDetail, SubjectShown, get_case_history
 from queries.peers import list_peers
 from queries.people import Person
-from queries.requests import Bounty, RequestShown, bounties, requests_seen
+from queries.requests import Bounty, RequestShown, bounties, get_request, requests_seen
 from queries.torrent_history import get_torrent_history
-from queries.torrents import TorrentDetail, TorrentItem, torrents_seen
-from queries.user_stats import TransferShown, UserStats, stats_seen
-from queries.users import FoundUser, ListedUser, OwnAccount, UserDetail, users_seen
+from queries.torrents import TorrentDetail, TorrentItem, get_torrent, torrents_seen
+from queries.user_stats import TransferShown, UserStats, get_user_stats, stats_seen
+from queries.users import FoundUser, ListedUser, OwnAccount, UserDetail, get_user, users_seen
 from runtime.graphql.prepare import Prepared
 from runtime.graphql.questions import Asking
 from runtime.graphql.route import AskerDep, GraphQLAnswer, answer, preparing
-from runtime.graphql.schema import Join, Nested, Schema, build
+from runtime.graphql.schema import Join, Lookup, Nested, Schema, build
 from runtime.http.body import QuestionRoute
 
 
 def _users(asking: Asking, ids: Collection[UUID]) -> dict[UUID, UserDetail]:
-    return users_seen(asking.db(), ids, asking.caller)
+    return users_seen(asking.db(), ids, asking.caller, asking.now)
 
 
 def _stats(asking: Asking, ids: Collection[UUID]) -> dict[UUID, UserStats]:
@@ -50,60 +50,45 @@ def _bounties(asking: Asking, ids: Collection[UUID]) -> dict[UUID, list[Bounty]]
     return bounties(asking.db(), ids)
 
 
-USERS = frozenset({"users", "privacy", "profiles", "relations"})
-STATS = frozenset({"peers", "users", "bonus", "user_statistics", "privacy"})
-TORRENTS = frozenset({"torrents", "users", "privacy"})
-REQUESTS = frozenset({"requests", "users"})
+USER, STATS = Lookup(UserDetail, _users, get_user), Lookup(UserStats, _stats, get_user_stats)
+TORRENT, REQUEST = Lookup(TorrentItem, _torrents, get_torrent), Lookup(RequestShown, _requests, get_request)
+BOUNTIES = Lookup(list[Bounty], _bounties, get_request)
 
 
-def _subject(on: type[SubjectShown] | type[AuditSubject]) -> tuple[Join, ...]:
-    """What a subject is, by its kind: the field of that kind leads to it, the others are null."""
-
-    def of(kind: str) -> Callable[[Any], UUID | None]:
-        return lambda subject: subject.id if subject.type == kind else None
-
-    return (
-        Join(on, "torrent", TorrentItem, of("torrent"), _torrents, TORRENTS, "The torrent, if it is about one."),
-        Join(on, "user", UserDetail, of("user"), _users, USERS, "The user, if it is about one."),
-        Join(on, "request", RequestShown, of("request"), _requests, REQUESTS, "The request, if it is about one."),
-    )
-
-
-def _own_id(one: Any) -> UUID:
+def _id(one: Any) -> UUID:
     found: UUID = one.id
     return found
 
 
+def _torrent_id(one: Any) -> UUID | None:
+    found: UUID | None = one.torrent_id
+    return found
+
+
+def _id_of(kind: str) -> Callable[[Any], UUID | None]:
+    """The id of a subject of that kind."""
+    return lambda subject: subject.id if subject.type == kind else None
+
+
 JOINS: tuple[Join, ...] = (
-    Join(
-        Person, "user", UserDetail, _own_id, _users, USERS, "The user, as `user` shows it; null if it has no account."
-    ),
+    Join(Person, "user", _id, USER, "The user, as `user` shows it; null if it has no account."),
+    Join(ListedUser, "stats", _id, STATS, "The user's numbers, as `user_stats` shows them."),
+    Join(FoundUser, "stats", _id, STATS, "The user's numbers, as `user_stats` shows them."),
+    Join(RequestShown, "torrent", _torrent_id, TORRENT, "What filled it, if one may see that."),
+    Join(RequestShown, "bounties", _id, BOUNTIES, "What everybody offered."),
+    Join(TransferShown, "torrent", _torrent_id, TORRENT, "The torrent, if one may see it."),
     *(
-        Join(on, "stats", UserStats, _own_id, _stats, STATS, "The user's numbers, as `user_stats` shows them.")
-        for on in (ListedUser, FoundUser)
+        Join(subject, kind, _id_of(kind), lookup, f"The {kind}, if it is about one.")
+        for subject in (SubjectShown, AuditSubject)
+        for kind, lookup in (("torrent", TORRENT), ("user", USER), ("request", REQUEST))
     ),
-    *(
-        Join(
-            on,
-            "torrent",
-            TorrentItem,
-            lambda one: one.torrent_id,
-            _torrents,
-            TORRENTS,
-            "The torrent, if one may see it.",
-        )
-        for on in (RequestShown, TransferShown)
-    ),
-    Join(RequestShown, "bounties", list[Bounty], _own_id, _bounties, REQUESTS, "What everybody offered."),
-    *_subject(SubjectShown),
-    *_subject(AuditSubject),
 )
 
 #: What is asked of one answer alone, with arguments of its own.
 NESTED: tuple[Nested, ...] = (
-    Nested(TorrentDetail, "peers", list_peers, {"torrent_id": _own_id}),
-    Nested(TorrentDetail, "history", get_torrent_history, {"torrent_id": _own_id}),
-    Nested(CaseDetail, "history", get_case_history, {"case_id": _own_id}),
+    Nested(TorrentDetail, "peers", list_peers, {"torrent_id": _id}),
+    Nested(TorrentDetail, "history", get_torrent_history, {"torrent_id": _id}),
+    Nested(CaseDetail, "history", get_case_history, {"case_id": _id}),
     Nested(OwnAccount, "ledger", list_own_ledger, {}),
 )
 

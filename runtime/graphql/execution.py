@@ -120,15 +120,11 @@ class Execution:
             GRAPHQL_DURATION.labels(name).observe(time.monotonic() - began)
 
     def loaded(
-        self,
-        join: Hashable,
-        answer: Any,
-        key: Callable[[Any], Any],
-        load: Callable[[Any, Collection[Any]], Mapping[Any, Any]],
+        self, answer: Any, key: Callable[[Any], Any], load: Callable[[Any, Collection[Any]], Mapping[Any, Any]]
     ) -> Mapping[Any, Any]:
         """What is joined to the answer and to those that came with it, by key; raises what `load` raised."""
         together = self.lists.of(answer)
-        name = (join, id(together))
+        name = key, load, id(together)
         if name not in self._loaded:
             self._check_time()
             keys = {wanted for one in together if (wanted := key(one)) is not None}

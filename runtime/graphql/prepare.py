@@ -25,7 +25,7 @@ from graphql import (
 
 from runtime.graphql.errors import ERRORS_MAX, InvalidDocument, InvalidVariables, TooCostly, shown
 from runtime.graphql.limits import INTROSPECTION, Read, read
-from runtime.graphql.schema import MADE_OF, Asked, Join, Schema
+from runtime.graphql.schema import ASKED, READS, Asked, Schema
 from runtime.http.pages import LIMIT_DEFAULT
 
 MAX_COST = 1_000
@@ -122,10 +122,9 @@ class _Walk:
     def _field(self, node: FieldNode, field: GraphQLField | None, first: int | None) -> int:
         if field is None or node.name.value in INTROSPECTION:
             return 0
-        made_of = field.extensions.get(MADE_OF)
-        if isinstance(made_of, Asked | Join):
-            self.projections |= made_of.projections
-        own_first = self._validated(node, field, made_of) if isinstance(made_of, Asked) else None
+        self.projections |= field.extensions.get(READS, frozenset())
+        asked: Asked | None = field.extensions.get(ASKED)
+        own_first = self._validated(node, field, asked) if asked is not None else None
         inner = get_named_type(field.type)
         if not isinstance(inner, GraphQLObjectType):
             return 0

@@ -46,9 +46,7 @@ def asked(name: str, question: Question, given: Mapping[str, Callable[[Any], obj
     return ask
 
 
-def joined(
-    name: str, key: Callable[[Any], Any], load: Callable[[Asking, Collection[Any]], Mapping[Any, Any]]
-) -> Resolver:
+def joined(key: Callable[[Any], Any], load: Callable[[Asking, Collection[Any]], Mapping[Any, Any]]) -> Resolver:
     """A field that leads from an answer to others."""
 
     def lead(answer: Any, info: Info) -> Any:
@@ -56,7 +54,7 @@ def joined(
         if wanted is None:
             return None
         execution: Execution = info.context
-        return execution.loaded((name, load), answer, key, load).get(wanted)
+        return execution.loaded(answer, key, load).get(wanted)
 
     return lead
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from graphql import execute_sync
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.freshness import MinPosition, reached
+from runtime.freshness import MinPosition, wait_for
 from runtime.graphql.errors import DocumentRefused
 from runtime.graphql.execution import AnswerError, Asker, Execution, told
 from runtime.graphql.prepare import Prepared, prepare
@@ -46,7 +46,7 @@ def preparing(schema: Schema) -> Callable[..., Awaitable[Prepared]]:
     ) -> Prepared:
         found = await to_thread.run_sync(partial(_prepared, schema, question, not platform.settings.production))
         if x_min_position:
-            await reached(platform, tuple(sorted(found.projections)), x_min_position)
+            await wait_for(platform, tuple(sorted(found.projections)), x_min_position)
         return found
 
     return prepared

@@ -19,8 +19,8 @@ from runtime.graphql.questions import Asking, Question, question
 from runtime.graphql.shapes import Shapes
 
 _VERB = re.compile(r"^(list|get|show)_")
-#: Where a field keeps what it is made of.
-MADE_OF = "made_of"
+#: Where a field keeps the question that it asks, and the projections that it is read from.
+ASKED, READS = "asked", "reads"
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,24 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Join:
-    """A field of the answers `on` that leads to others, of all answers of one list at once.
+class Lookup:
+    """Answers of a kind by their keys: `load` finds those that are there and that the caller may see, and reads the
+    same projections as the handler `like`."""
 
-    `key` is what an answer knows the others by, None for nothing; `load` finds what is there by all keys. What is not
-    there, or not for this caller, is null.
-    """
+    answer: Any
+    load: Callable[[Asking, Collection[Any]], Mapping[Any, Any]]
+    like: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Join:
+    """A field of the answers `on` that leads to others, of all answers of one list at once. `key` is what an answer
+    knows the others by, None for nothing; what the lookup does not find is null."""
 
     on: type[BaseModel]
     name: str
-    answer: Any
     key: Callable[[Any], Any]
-    load: Callable[[Asking, Collection[Any]], Mapping[Any, Any]]
-    projections: frozenset[str]
+    lookup: Lookup
     about: str
 
 
@@ -85,7 +90,9 @@ def build(routers: Sequence[APIRouter], joins: Sequence[Join] = (), nested: Sequ
     inner = [(one.on, _asked(one.name, routes[one.handler], one.given)) for one in nested]
 
     def beside(model: type[BaseModel]) -> dict[str, GraphQLField]:
-        joined = {one.name: _join_field(shapes, one) for one in joins if issubclass(model, one.on)}
+        joined = {
+            one.name: _joined_field(shapes, one, routes[one.lookup.like]) for one in joins if issubclass(model, one.on)
+        }
         return joined | {one.name: _asked_field(shapes, one) for on, one in inner if issubclass(model, on)}
 
     shapes = Shapes(resolvers.attribute, beside)
@@ -109,10 +116,14 @@ def _root_name(route_name: str) -> str:
 
 
 def _asked(name: str, route: APIRoute, given: Mapping[str, Callable[[Any], object]] | None = None) -> Asked:
-    fresh = [one.dependency for one in route.dependencies if isinstance(one.dependency, Fresh)]
-    projections = frozenset(name for one in fresh for name in one.projections)
     about = cleandoc(route.endpoint.__doc__ or "")
-    return Asked(name, route.name, question(route.endpoint), route.response_model, projections, about, given or {})
+    asks = question(route.endpoint)
+    return Asked(name, route.name, asks, route.response_model, _projections(route), about, given or {})
+
+
+def _projections(route: APIRoute) -> frozenset[str]:
+    fresh = [one.dependency for one in route.dependencies if isinstance(one.dependency, Fresh)]
+    return frozenset(name for one in fresh for name in one.projections)
 
 
 def _asked_field(shapes: Shapes, asked: Asked) -> GraphQLField:
@@ -128,15 +139,15 @@ def _asked_field(shapes: Shapes, asked: Asked) -> GraphQLField:
         args=arguments,
         resolve=resolvers.asked(asked.name, asked.question, asked.given),
         description=about,
-        extensions={MADE_OF: asked},
+        extensions={ASKED: asked, READS: asked.projections},
     )
 
 
-def _join_field(shapes: Shapes, join: Join) -> GraphQLField:
-    made: Any = shapes.output(join.answer)
+def _joined_field(shapes: Shapes, join: Join, route: APIRoute) -> GraphQLField:
+    made: Any = shapes.output(join.lookup.answer)
     return GraphQLField(
         made.of_type if isinstance(made, GraphQLNonNull) else made,
-        resolve=resolvers.joined(join.name, join.key, join.load),
+        resolve=resolvers.joined(join.key, join.lookup.load),
         description=join.about,
-        extensions={MADE_OF: join},
+        extensions={READS: _projections(route)},
     )
