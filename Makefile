@@ -40,6 +40,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.silent_login
 	$(BIN)/python -m tests.campaigns.http_fuzz
 	$(BIN)/python -m tests.campaigns.udp_fuzz 1000000
+	$(BIN)/python -m tests.campaigns.contention
 	$(BIN)/python -m tests.campaigns.kills
 	$(BIN)/python -m tests.campaigns.outage
 	$(BIN)/python -m tests.campaigns.rights_unknown
