@@ -173,7 +173,8 @@ def _start_session(store: Store, platform: Platform, user: User, totp: str | Non
         if attempt.succeeded(cursor):
             device, address = device_of(attempt.guess.user_agent), attempt.guess.ip or ""
             tell(cursor, platform.settings, user, new_device(user.username, device, address, now))
-        pairs.append(platform.tokens.start_session(cursor, user.id, now, session_id=session.id))
+        command_id = store.metadata.command_id
+        pairs.append(platform.tokens.start_session(cursor, user.id, now, session_id=session.id, command_id=command_id))
 
     receipt: Receipt = store.save(session, beside=begin)
     return _signed_in(pairs[0], receipt.position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,18 +12,21 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
+from commands.emails import user_with_email
 from commands.login_defence import guessing
 from commands.passwords import must_match
 from commands.second_factor import WRONG, must_have_code
 from commands.users import ended_access
+from domain.applications import Application
 from domain.base import ERASED, Aggregate
 from domain.claims import Claim
 from domain.erasures import Erasure, ErasureProposal, ManagesSite, erasure_id
 from domain.groups import Group, group_id
+from domain.invites import Invite
 from domain.passwords import PASSWORD_MAX
 from domain.permissions import Permission
 from domain.users import User, must_outrank
-from runtime.erasing import forget_person, forget_traces, note_erased
+from runtime.erasing import addresses_of, forget_person, forget_traces, note_erased
 from runtime.facts import FactLog
 from runtime.http.body import CommandRoute
 from runtime.http.deps import AccountOwner, Caller, Clock, PlatformDep, Requires, StoreDep
@@ -122,6 +125,21 @@ def begin_erasure(
     return store.save(Erasure.begin(user.id, proposal.id if proposal else None), *changed, beside=forget)
 
 
+def forget_stranger(
+    store: Store, user_id: UUID, applications: Sequence[UUID], invites: Sequence[UUID], kept_days: int, now: datetime
+) -> bool:
+    """Begin to forget somebody without an account, whose applications and invites these are; nothing happens, which is
+    False, a second time, nor to who has come in meanwhile. Raises `StillKept`."""
+    if store.find(User, user_id) or store.find(Erasure, erasure_id(user_id)):
+        return False
+    ended = [
+        *(one.modified_on if one.answered else None for one in (store.get(Application, of) for of in applications)),
+        *(one.modified_on if one.over else None for one in (store.get(Invite, of) for of in invites)),
+    ]
+    store.save(Erasure.of_stranger(user_id, ended, kept_days, now=now))
+    return True
+
+
 def go_on_erasing(platform: Platform, store: Store, user_id: UUID) -> None:
     """The next steps of an erasure that has begun: whatever stopped meanwhile, doing them again does no harm.
 
@@ -129,12 +147,19 @@ def go_on_erasing(platform: Platform, store: Store, user_id: UUID) -> None:
     followers to forget what they have read with it.
     """
     erasure = store.get(Erasure, erasure_id(user_id))
-    if forget_traces(platform, user_id):
+    if forget_traces(platform, user_id, _addresses(platform, store, user_id)):
         return  # more mail may be on its way to where this was found
     note_erased(platform.settings, user_id)
     if platform.keyring.destroy(user_id) >= FORGOTTEN_AFTER:
         erasure.complete()
         store.save(erasure)
+
+
+def _addresses(platform: Platform, store: Store, user_id: UUID) -> set[str]:
+    """The person's, but for those that are somebody else's by now."""
+    secret = platform.secrets.site
+    held = {text: user_with_email(store, secret, text) for text in addresses_of(platform, user_id)}
+    return {text for text, holder in held.items() if holder is None or holder.id == user_id}
 
 
 def _of_lower_level(staff: Caller, user_id: UUID, store: Store) -> User:

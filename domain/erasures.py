@@ -1,10 +1,12 @@
 """Erasures: that a person is forgotten, who asked for it, and whether it is done.
 
-A person asks for it alone. For anybody else it takes two of the staff: one proposes, another one approves.
+A person asks for it alone. For anybody else it takes two of the staff: one proposes, another one approves. Who never
+came in is forgotten without being asked, some time after it came to nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -27,6 +29,10 @@ class SameApprover(NotAllowed):
 
 class ManagesSite(Conflict):
     """Whoever manages the site hands it over first: a site without anybody who may do so cannot be repaired."""
+
+
+class StillKept(Conflict):
+    """What somebody without an account wrote is kept while something may come of it, and for some time after that."""
 
 
 class ErasureProposal(Aggregate):
@@ -112,6 +118,14 @@ class Erasure(Aggregate):
         user_id: UUID
         proposal_id: UUID | None
 
+    class RetentionEnded(Created):
+        """Nobody asked: an application or an invite came to nothing, and `kept_days` have passed; `user_id` is of the
+        account that there never was."""
+
+        TOPIC = "erasure.retention_ended"
+        user_id: UUID
+        kept_days: int
+
     class Completed(Aggregate.Event):
         """The data key is destroyed and no process knows it any more: what read it as text before reads `erased`."""
 
@@ -122,7 +136,18 @@ class Erasure(Aggregate):
     def begin(cls, user_id: UUID, proposal_id: UUID | None = None) -> Erasure:
         return cls._create(cls.Begun, id=erasure_id(user_id), user_id=user_id, proposal_id=proposal_id)
 
-    def __init__(self, user_id: UUID, proposal_id: UUID | None) -> None:
+    @classmethod
+    def of_stranger(
+        cls, user_id: UUID, ended_at: Iterable[datetime | None], kept_days: int, *, now: datetime
+    ) -> Erasure:
+        """`ended_at` is when each application of the person was answered and each invite was over, None where it still
+        may lead to something. Raises `StillKept`."""
+        before = now - timedelta(days=kept_days)
+        if any(at is None or at > before for at in ended_at):
+            raise StillKept("what this person wrote may still be needed")
+        return cls._create(cls.RetentionEnded, id=erasure_id(user_id), user_id=user_id, kept_days=kept_days)
+
+    def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
         self.completed = False
 

@@ -79,6 +79,7 @@ def account_opened(fact: Caused[Account.Opened], db: Writer) -> None:
     EmailChange.Asked,
     InviteAllowance.Opened,
     Erasure.Begun,
+    Erasure.RetentionEnded,
     ErasureProposal.Made,
     Export.Opened,
 )

@@ -39,6 +39,11 @@ def begun(fact: Fact[Erasure.Begun], db: Writer) -> None:
     )
 
 
+@erasures.on(Erasure.RetentionEnded)
+def retention_ended(fact: Fact[Erasure.RetentionEnded], db: Writer) -> None:
+    db.execute("INSERT INTO erasure (user_id, begun_at) VALUES (%s, %s)", (fact.event.user_id, fact.at))
+
+
 @erasures.on(Erasure.Completed)
 def completed(fact: Fact[Erasure.Completed], db: Writer) -> None:
     db.update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -61,6 +61,29 @@ def due_erasures(db: Connection[Any], limit: int) -> list[UUID]:
         "SELECT user_id FROM read.erasure WHERE completed_at IS NULL ORDER BY begun_at LIMIT %s", (limit,)
     )
     return [row[0] for row in rows.fetchall()]
+
+
+class Stranger(NamedTuple):
+    """Somebody without an account, by the id that one would have had, and what there is of this person."""
+
+    user_id: UUID
+    applications: list[UUID]
+    invites: list[UUID]
+
+
+def due_strangers(db: Connection[Any], before: datetime, limit: int) -> list[Stranger]:
+    """At most `limit` persons whose applications and invites all came to nothing before that moment."""
+    rows = db.execute(
+        "SELECT user_id, coalesce(array_agg(id) FILTER (WHERE applied), '{}'),"
+        " coalesce(array_agg(id) FILTER (WHERE NOT applied), '{}') FROM ("
+        "  SELECT applicant_id AS user_id, application_id AS id, true AS applied, answered_at AS ended_at"
+        "  FROM read.application UNION ALL SELECT invitee_id, invite_id, false, ended_at FROM read.invite) AS known"
+        " WHERE NOT EXISTS (SELECT FROM read.account a WHERE a.user_id = known.user_id)"
+        " AND NOT EXISTS (SELECT FROM read.erasure e WHERE e.user_id = known.user_id)"
+        " GROUP BY user_id HAVING bool_and(coalesce(ended_at <= %s, false)) ORDER BY max(ended_at) LIMIT %s",
+        (before, limit),
+    )
+    return [Stranger(*row) for row in rows.fetchall()]
 
 
 def last_completed(db: Connection[Any]) -> int:

@@ -40,7 +40,7 @@ README = """Everything that this site has about you, as of {now:%Y-%m-%d %H:%M} 
 
 account.json   your account as others and you see it, and what you have moved
 events.json    everything that you did or that happened to your account, in order: the history itself, readable
-sessions.json  where you are signed in
+sessions.json  where you are signed in, and from where and with which program you signed in; that for a while only
 calls.json     when, from where and with which program you changed something; kept for a while only
 api_keys.json  the keys that you gave to programs, without the keys themselves
 ledger.json    your points, posting by posting (in thousandths of a point)
@@ -57,8 +57,9 @@ _SUBJECTS: dict[str, LiteralString] = {
     "account": "SELECT a.*, s.uploaded, s.downloaded, s.raw_uploaded, s.raw_downloaded, s.seed_time_s, s.snatched,"
     " b.balance AS bonus_thousandths FROM read.account a LEFT JOIN read.user_stats s USING (user_id)"
     " LEFT JOIN read.ledger_balance b USING (user_id) WHERE a.user_id = %(user)s",
-    "sessions": "SELECT session_id, started_at, expires_at, revoked_at FROM credentials.session"
-    " WHERE user_id = %(user)s ORDER BY started_at",
+    "sessions": "SELECT s.session_id, s.started_at, s.expires_at, s.revoked_at, host(c.ip) AS ip, c.user_agent"
+    " FROM credentials.session s LEFT JOIN es.command_context c USING (command_id)"
+    " WHERE s.user_id = %(user)s ORDER BY s.started_at",
     "calls": "SELECT c.at, host(c.ip) AS ip, c.user_agent, array_agg(a.action ORDER BY a.position) AS what"
     " FROM read.audit_entry a JOIN es.command_context c USING (command_id) WHERE a.actor_id = %(user)s"
     " GROUP BY a.command_id, c.at, c.ip, c.user_agent ORDER BY c.at",

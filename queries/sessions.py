@@ -41,8 +41,7 @@ def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Cloc
             "SELECT s.session_id AS id, s.started_at, coalesce(s.last_used_at, s.started_at) AS last_used_at,"
             " s.expires_at, s.session_id = %(current)s AS current,"
             " host(c.ip) AS ip, c.user_agent FROM credentials.session s"
-            " LEFT JOIN es.event e ON e.stream_id = s.session_id AND e.version = 1"
-            " LEFT JOIN es.command_context c ON c.command_id = e.command_id"
+            " LEFT JOIN es.command_context c USING (command_id)"
             " WHERE s.user_id = %(user)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s"
             " AND (%(after)s::uuid IS NULL OR s.session_id < %(after)s) ORDER BY s.session_id DESC LIMIT %(limit)s",
             {

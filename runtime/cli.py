@@ -13,7 +13,7 @@ import psycopg
 import typer
 
 from commands.default_data import seed
-from commands.erasures import begin_erasure
+from commands.erasures import begin_erasure, forget_stranger
 from commands.registration import create_user
 from commands.usernames import claim_looks
 from domain import EVENTS
@@ -157,12 +157,17 @@ def erase(user_id: UUID) -> None:
 
 
 def erase_again(platform: Platform, user_id: UUID) -> bool:
-    """Begin the erasure of a person whom a recovered database knows nothing of yet; False when it does."""
-    store = platform.store(SYSTEM, "cli")
+    """Begin the erasure of a person of which a recovered database knows nothing yet; False when it does.
+
+    Also of who has no account there: of such a person it has a data key, or nothing.
+    """
+    store, now = platform.store(SYSTEM, "cli"), datetime.now(UTC)
     user = store.find(User, user_id)
+    if user is None and platform.keyring.read_keys([user_id.bytes]) != [None]:
+        return forget_stranger(store, user_id, (), (), platform.settings.security.keep_strangers_days, now)
     if user is None or user.erased:
         return False
-    begin_erasure(store, user, datetime.now(UTC))
+    begin_erasure(store, user, now)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,10 @@ def forget_person(db: Connection[Any] | Cursor[Any], user_id: UUID) -> None:
     db.execute("SELECT es.forget_person(%s)", (user_id,))
 
 
-def forget_traces(platform: Platform, user_id: UUID) -> int:
-    """The same, with mail and copies of read tables; may be done again and again. Returns how much mail there was.
-
-    Mail is found by its address, which is known as long as the person's data key is there.
-    """
-    mails = discard(platform.pool, platform.settings, _addresses(platform, user_id))
+def forget_traces(platform: Platform, user_id: UUID, addresses: AbstractSet[str]) -> int:
+    """The same, with mail to these addresses and copies of read tables; may be done again and again. Returns how much
+    mail there was."""
+    mails = discard(platform.pool, platform.settings, addresses)
     with platform.pool.connection() as connection:
         forget_person(connection, user_id)
     with platform.projector_pool.connection() as connection:
@@ -41,16 +40,22 @@ def note_erased(settings: Settings, user_id: UUID) -> None:
         erased.add(Path(settings.backup.wal_dir), {user_id: datetime.now(UTC)})
 
 
-def _addresses(platform: Platform, user_id: UUID) -> set[str]:
-    """Everything that the streams about the account have ever said and that may be an address, confirmed or not."""
+def addresses_of(platform: Platform, user_id: UUID) -> set[str]:
+    """Everything that the streams about the person have ever said and that may be an address, confirmed or not.
+
+    It is known as long as the person's data key is there.
+    """
     with platform.pool.connection() as connection:
-        changes = connection.execute(
-            "SELECT change_id FROM read.email_change WHERE user_id = %s", (user_id,)
+        beside = connection.execute(
+            "SELECT change_id FROM read.email_change WHERE user_id = %(user)s"
+            " UNION ALL SELECT application_id FROM read.application WHERE applicant_id = %(user)s"
+            " UNION ALL SELECT invite_id FROM read.invite WHERE invitee_id = %(user)s",
+            {"user": user_id},
         ).fetchall()
     codec, log = platform.history.codec, FactLog(platform.history)
     texts = [
         getattr(fact.event, name)
-        for stream_id in (user_id, *(change_id for (change_id,) in changes))
+        for stream_id in (user_id, *(stream_id for (stream_id,) in beside))
         for fact in log.stream(stream_id)
         for name in codec.shape(type(fact.event)).personal
     ]

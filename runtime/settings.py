@@ -103,6 +103,7 @@ class Security(Section):
     site_secret: SecretStr = SecretStr("")  # claims on personal keys, announce keys; "" = generated
     key_encryption_key: SecretStr = SecretStr("")  # wraps every person's data key; "" = generated
     keep_addresses_days: Positive = 90  # callers' addresses and programs, es.command_context
+    keep_strangers_days: Positive = 90  # who was not let in, from the end of the application or invite
 
 
 class Registration(Section):

@@ -166,14 +166,21 @@ class Tokens:
             raise Unauthenticated from None
 
     def start_session(
-        self, db: Connection[Any] | Cursor[Any], user_id: UUID, now: datetime, *, session_id: UUID | None = None
+        self,
+        db: Connection[Any] | Cursor[Any],
+        user_id: UUID,
+        now: datetime,
+        *,
+        session_id: UUID | None = None,
+        command_id: UUID | None = None,
     ) -> Pair:
-        """Sign a user in; part of the caller's transaction when there is one. `session_id` is new unless given."""
+        """Sign a user in; part of the caller's transaction when there is one. `session_id` is new unless given;
+        `command_id` is that of the command, if the sign-in is one."""
         session_id, token = session_id or new_id(), secrets.token_urlsafe(32)
         db.execute(
-            "INSERT INTO credentials.session (session_id, user_id, started_at, expires_at, last_used_at)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            (session_id, user_id, now, now + self._session, now),
+            "INSERT INTO credentials.session (session_id, user_id, started_at, expires_at, last_used_at, command_id)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (session_id, user_id, now, now + self._session, now, command_id),
         )
         _keep_token(db, token, session_id, now)
         return self._pair(user_id, session_id, token, now)

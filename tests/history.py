@@ -81,6 +81,7 @@ def write_history(platform: Platform) -> None:
         _promotions(platform, user, torrents[n])
         _invites(platform, user)
         _erasure(platform, user, f"forgotten-{n}")
+        _stranger(platform, n)
         _export(platform, user)
         _achievements(platform, user)
     _catalogue(platform)
@@ -364,6 +365,16 @@ def _erasure(platform: Platform, staff: User, name: str) -> None:
     erasure = Erasure.begin(user.id, second.id)
     erasure.complete()
     _save(platform, first, second, user, erasure, actor=staff.id)
+
+
+def _stranger(platform: Platform, n: int) -> None:
+    """Somebody is not let in, and forgotten in time."""
+    filed = Application.file(uuid4(), uuid4(), f"never{n}@example.org", "Let me in, I seed for years. " * 5, [])
+    filed.reject("not this time")
+    forgotten = Erasure.of_stranger(filed.applicant_id, (NOW - timedelta(days=90),), 90, now=NOW)
+    forgotten.complete()
+    _save(platform, filed)
+    _save(platform, forgotten)
 
 
 def _export(platform: Platform, user: User) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 import structlog
 
 from commands.bans import expire_ban
 from commands.emails import settle_email_change
-from commands.erasures import go_on_erasing
+from commands.erasures import forget_stranger, go_on_erasing
 from commands.exports import finish_export
 from commands.invites import expire_invite
 from commands.rights import expire_rights
 from commands.warnings import expire_warnings
 from domain.base import SYSTEM
+from domain.erasures import StillKept
 from queries.bans import due_bans
 from queries.emails import settling_changes
-from queries.erasures import due_erasures, last_completed
+from queries.erasures import due_erasures, due_strangers, last_completed
 from queries.exports import archive_of, due_exports
 from queries.invites import due_invites
 from queries.rights import due_rights
@@ -45,6 +46,8 @@ WARNING_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9c11")
 INVITE_EXPIRY = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b51")
 #: A settled change of an address, per change.
 SETTLING = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b50")
+#: The end of what is kept of somebody without an account, per person.
+RETENTION = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b06")
 #: A completed erasure, per person.
 ERASURE = UUID("0199a4f0-5b5c-7c3e-9d1e-7a2f6a1c9b05")
 
@@ -115,6 +118,17 @@ def erase_persons(platform: Platform, now: datetime) -> None:
             log.exception("erasure_failed", user_id=str(user_id))
     with platform.projector_pool.connection() as connection:
         drop_standbys(connection, completed)
+
+
+def forget_strangers(platform: Platform, now: datetime) -> None:
+    """Begin to forget everybody whose applications and invites came to nothing, as long ago as the settings say."""
+    kept_days = platform.settings.security.keep_strangers_days
+    with platform.pool.connection() as connection:
+        due = due_strangers(connection, now - timedelta(days=kept_days), ERASED_AT_ONCE)
+    for user_id, applications, invites in due:
+        metadata = unbound_metadata(SYSTEM, "policy", uuid5(RETENTION, str(user_id)))
+        with suppress(AlreadyDone, VersionConflict, StillKept):  # done, or not due after all
+            forget_stranger(platform.store(SYSTEM, metadata=metadata), user_id, applications, invites, kept_days, now)
 
 
 def build_exports(platform: Platform, now: datetime) -> None:

@@ -34,6 +34,7 @@ from runtime.worker.due import (
     expire_all_warnings,
     expire_bans,
     expire_invites,
+    forget_strangers,
     settle_emails,
 )
 from runtime.worker.rounds import give_up_unused, move_on_ladder, settle_changed_criteria, watch_ratios
@@ -87,6 +88,7 @@ JOBS: tuple[tuple[float, Job], ...] = (
     (30.0, watch_ratios),  # they change with every announce; who falls below the rule gets away with it for so long
     (600.0, move_on_ladder),  # classes are for months; one class at a time
     (1.0, erase_persons),  # takes some looks: what is found by the name, the key, and that nobody uses it any more
+    (3600.0, forget_strangers),  # days count here too
     (2.0, build_exports),  # whoever asks for everything about oneself waits for so long, and for the archives before
     (600.0, take_snapshots),  # long streams are rare and grow slowly
     (1.0, deliver_mail),

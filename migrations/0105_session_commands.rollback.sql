@@ -1,0 +1,1 @@
+ALTER TABLE credentials.session DROP COLUMN command_id;
