@@ -83,6 +83,10 @@ class Level(StrEnum):
     VERY_HIGH = "Very High"
 
 
+#: Above this score a level is very high.
+HIGH_MAX = 20
+
+
 @dataclass(frozen=True)
 class PrivacySettings:
     """`hidden` altogether, `counted` with the count alone; everything else is shown. No key is in both."""
@@ -100,10 +104,15 @@ class PrivacySettings:
 
     @property
     def level(self) -> Level:
-        for level, at_most in ((Level.OFF, 0), (Level.VERY_LOW, 1), (Level.LOW, 5), (Level.HIGH, 20)):
+        for level, at_most in ((Level.OFF, 0), (Level.VERY_LOW, 1), (Level.LOW, 5), (Level.HIGH, HIGH_MAX)):
             if self.score <= at_most:
                 return level
         return Level.VERY_HIGH
+
+    @property
+    def private(self) -> bool:
+        """Whether the profile is private: nobody finds it by searching but its user, and who overrides privacy."""
+        return self.level is Level.VERY_HIGH
 
 
 EVERYTHING_SHOWN = PrivacySettings()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from domain.privacy import (
     EVERYTHING_SHOWN,
+    HIGH_MAX,
     LISTS,
     Answer,
     Level,
@@ -104,6 +105,14 @@ def list_shown(key: PrivacyKey, row: LiteralString) -> LiteralString:
 def value_shown(key: PrivacyKey, row: LiteralString) -> LiteralString:
     """The same for a value, or for the count of a list."""
     return f"'{key}' <> ALL ({row}.hidden)"
+
+
+def profile_private(row: LiteralString) -> LiteralString:
+    """The condition that the profile is private, of the same row: `PrivacySettings.private`; a test holds that they
+    agree."""
+    lists: LiteralString = ", ".join(f"'{key}'" for key in PrivacyKey if key in LISTS)
+    hidden_lists: LiteralString = f"(SELECT count(*) FROM unnest({row}.hidden) key WHERE key IN ({lists}))"
+    return f"cardinality({row}.hidden || {row}.counted) + {hidden_lists} > {HIGH_MAX}"
 
 
 def privacy_of(db: Connection[Any], user_ids: Iterable[UUID]) -> Mapping[UUID, PrivacySettings]:

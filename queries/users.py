@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.announce_keys import announce_key
 from domain.permissions import Permission
-from domain.privacy import Level, PrivacyKey
+from domain.privacy import OVERRIDE, Level, PrivacyKey
 from domain.usernames import username_key
-from queries.privacy import Guarded, Private, privacy_of, viewer_of
+from queries.privacy import Guarded, Private, privacy_of, profile_private, viewer_of
 from queries.profiles import ProfileShown, profiles
 from queries.relations import count_followers
 from queries.torrents import Cursor, Limit
@@ -60,9 +60,12 @@ AND (%(registered_to)s::timestamptz IS NULL OR registered_at < %(registered_to)s
 AND (%(seen_from)s::timestamptz IS NULL OR {LAST_SEEN} >= %(seen_from)s)
 AND (%(seen_to)s::timestamptz IS NULL OR coalesce({LAST_SEEN} < %(seen_to)s, true))
 """
-_FOUND: LiteralString = """
-FROM account WHERE state = 'enabled'
+#: Private profiles are neither shown nor counted: whoever may not see them learns nothing from what is found.
+_FOUND: LiteralString = f"""
+FROM account a WHERE state = 'enabled'
 AND (lower(username) LIKE %(prefix)s OR lower(username) OPERATOR(public.%%) %(name)s)
+AND (%(overrides)s OR user_id = %(caller)s
+     OR NOT EXISTS (SELECT FROM privacy p WHERE p.user_id = a.user_id AND {profile_private("p")}))
 """
 
 
@@ -198,16 +201,22 @@ def list_users(
     return page.page("users", rows, lambda user: [user.id])
 
 
-@router.get("/search/users", dependencies=[fresh("users")])
+@router.get("/search/users", dependencies=[fresh("users", "privacy")])
 def search_users(
     caller: Confirmed,
     db: ReadDb,
     q: Annotated[str, Query(min_length=1, max_length=64)],
     limit: PageLimit = LIMIT_DEFAULT,
 ) -> FoundUsers:
-    """Members whose name begins with the words or resembles them, the best first."""
+    """Members whose name begins with the words or resembles them, the best first; none whose profile is private."""
     name = username_key(q.strip())
-    wanted = {"name": name, "prefix": _like(name) + "%", "limit": limit}
+    wanted = {
+        "name": name,
+        "prefix": _like(name) + "%",
+        "limit": limit,
+        "caller": caller.user_id,
+        "overrides": caller.can(OVERRIDE),
+    }
     with db.cursor(row_factory=class_row(FoundUser)) as cursor:
         rows = cursor.execute(
             f"SELECT user_id AS id, username, group_slug AS group, registered_at {_FOUND}"

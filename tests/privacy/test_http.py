@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.announces import Event
 from domain.default_data import GROUPS
 from domain.permissions import Permission
-from domain.privacy import PrivacyKey
+from domain.privacy import LISTS, PrivacyKey, PrivacySettings
 from projections import ALL
 from projections.privacy import privacy
-from tests.given import projected
+from queries.privacy import profile_private
+from runtime.platform import Platform
+from tests.given import projected, rows_of
 from tests.in_process import TestClient
 from tests.members import Client, Member, Members
 from tests.peers.edges import ShippingEdge, announce
@@ -20,6 +24,8 @@ from tests.peers.edges import ShippingEdge, announce
 pytestmark = pytest.mark.engine
 
 PATH = "/users/me/privacy"
+#: All but some: a score of 20, the highest that is not very high.
+HIGH = sorted(LISTS) + [PrivacyKey.LAST_SEEN, PrivacyKey.NOTIFICATIONS]
 
 
 @pytest.fixture
@@ -195,3 +201,35 @@ def test_a_question_waits_for_the_choice(client: Client) -> None:
     assert client.at_once("GET", f"/users/{ada.id}/stats", grace, headers=waiting).status_code == 503
     projected(client.platform, privacy)
     assert client.at_once("GET", f"/users/{ada.id}/stats", grace, headers=waiting).json()["uploaded"] is None
+
+
+def test_a_private_profile_is_found_by_its_user_and_by_who_overrides_privacy_alone(client: Client) -> None:
+    zelda, zeldor, link = (client.members.join(name) for name in ("zelda", "zeldor", "link"))
+    forum = client.members.join("zeno", "forum_moderator")
+
+    def found(who: Member, q: str) -> tuple[list[str], dict[str, int]]:
+        answer = client.get(who, "/search/users", q=q).json()
+        return [one["username"] for one in answer["items"]], answer["facets"]["group"]
+
+    choose(client, zelda, **dict.fromkeys(HIGH, "hidden"))
+    assert client.get(link, f"/users/{zelda.id}").json()["privacy_level"] == "High"
+    assert found(link, "zeld") == (["zelda", "zeldor"], {"member": 2})
+    assert choose(client, zelda, **dict.fromkeys(PrivacyKey, "hidden"))["level"] == "Very High"
+    assert found(link, "zeld") == (["zeldor"], {"member": 1}), "neither named nor counted"
+    assert found(link, "zelda") == found(link, "zeldb") == (["zeldor"], {"member": 1}), "nor told apart from nobody"
+    assert found(zelda, "zelda")[0] == ["zelda", "zeldor"]
+    assert found(forum, "zelda") == (["zelda", "zeldor"], {"member": 2})
+    assert found(zeldor, "zelda") == (["zeldor"], {"member": 1})
+    choose(client, zelda)
+    assert found(link, "zelda")[0] == ["zelda", "zeldor"]
+
+
+@given(st.sets(st.sampled_from(PrivacyKey)), st.sets(st.sampled_from(sorted(LISTS))))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_the_question_for_private_profiles_is_as_exact_as_the_rule(
+    shared_platform: Platform, hidden: set[PrivacyKey], counted: set[PrivacyKey]
+) -> None:
+    chosen = PrivacySettings(frozenset(hidden), frozenset(counted - hidden))
+    row = "(SELECT %s::text[] AS hidden, %s::text[] AS counted) p"
+    query = f"SELECT {profile_private('p')} FROM {row}"
+    assert rows_of(shared_platform, query, [sorted(chosen.hidden), sorted(chosen.counted)]) == [(chosen.private,)]

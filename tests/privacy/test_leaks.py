@@ -47,11 +47,12 @@ OPEN = {
     "peer.last_announced_at": "of a client of which nobody says whose it is",
 }
 #: Routes that name users for another reason than what these up- or download.
-NAMING = {"search_users": "whoever knows the name"}
+NAMING = {"search_users": "whoever knows the name, and is not private"}
 #: Fields of answers about one user that are numbers or moments and no business of privacy, and why.
 OPEN_FIELDS = {
     "UserDetail.registered_at": "not among the 17",
     "UserDetail.version": "of the account, for If-Match",
+    "UserDetail.warned_until": "for the user and for staff",
     **{f"UserStats.{name}": "not among the 17" for name in ("requests_opened", "requests_filled", "joined_at")},
     **{f"UserStats.{name}": "not among the 17" for name in ("bounty_spent", "bounty_earned")},
     "ConditionShown.threshold": "of the site",
