@@ -59,7 +59,9 @@ class GrantInvites(Command):
 
 class SendInvite(Command):
     email: str
-    note: Annotated[str, Field(max_length=NOTE_MAX, description="for staff, by staff")] = ""
+    note: Annotated[
+        str, Field(max_length=NOTE_MAX, description="for staff, by staff: it becomes a note on the account")
+    ] = ""
 
 
 class InvitesGranted(Receipt):

@@ -152,7 +152,7 @@ class Invite(Aggregate):
 
     class Sent(Created):
         """`inviter_id` is null for an application that the staff approved; `charged` ones were taken from a member's
-        allowance; the note is for staff."""
+        allowance; the note is for staff, and stays with whoever comes by the invite."""
 
         TOPIC = "invite.sent"
         SUBJECT = "invitee_id"
@@ -222,6 +222,7 @@ class Invite(Aggregate):
         self.inviter_id = inviter_id
         self.invitee_id = invitee_id
         self.email = email
+        self.note = note
         self.charged = charged
         self.expires_at = expires_at
         self.over = False

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from httpx import Response
 
+from commands.policies.note_invited import note_invited
 from domain.bans import Ban, BanKind, ban_claim_id
 from domain.base import SYSTEM
 from domain.claims import Claim
@@ -21,7 +22,7 @@ from runtime.api import create_app
 from runtime.platform import Platform
 from runtime.store import new_id
 from runtime.worker.due import expire_invites
-from tests.given import rows_of
+from tests.given import projected, rows_of
 from tests.in_process import TestClient
 from tests.mailbox import links, mails
 from tests.members import PASSWORD, Client, Member, Members
@@ -269,6 +270,30 @@ def test_notes_are_by_staff_for_staff(client: Client, alice: Member, members: Me
     (shown,) = client.get(moderator, f"/users/{admin.id}/invites").json()["items"]
     assert (shown["note"], shown["email"]) == ("plays the bass", GUEST)
     assert outcome(client.get(alice, f"/users/{admin.id}/invites")) == (403, "not_permitted")
+
+
+def test_a_note_stays_with_whoever_comes_by_the_invite(
+    in_mode: Callable[[str], TestClient], client: Client, platform: Platform, members: Members
+) -> None:
+    api, admin, moderator = in_mode("invite"), members.join("ada", "administrator"), members.join("mia", "moderator")
+    came = []
+    for name, note in (("newcomer", "plays the bass"), ("another", "")):
+        send(client, admin, f"{name}@example.org", note=note)
+        code = code_for(platform, f"{name}@example.org")
+        came.append(register(api, code, name, f"{name}@example.org").json()["id"])
+        projected(platform, note_invited)
+
+    def noted(user_id: str) -> list[tuple[str, str]]:
+        items = client.get(moderator, f"/users/{user_id}/notes").json()["items"]
+        return [(one["author"]["username"], one["text"]) for one in items]
+
+    assert [noted(user_id) for user_id in came] == [[("ada", "plays the bass")], []]
+    newcomer = members.sign_in(UUID(came[0]), "newcomer")
+    assert outcome(client.get(newcomer, f"/users/{came[0]}/notes")) == (403, "not_permitted")
+    with platform.projector_pool.connection() as db:
+        db.execute("UPDATE es.follower SET position = 0 WHERE name = 'note_invited'")
+    projected(platform, note_invited)
+    assert len(noted(came[0])) == 1, "once, however often it is read"
 
 
 def test_a_group_gives_invites_every_month(client: Client, platform: Platform, members: Members) -> None:
