@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -18,10 +19,13 @@ from typer.testing import CliRunner
 import domain
 from commands.policies import POLICIES
 from domain.announces import decode, encode
+from domain.applications import Application
 from domain.base import ERASED, SYSTEM
 from domain.bonus import Account, AccountKind
 from domain.peers import EdgeJournal
 from projections import ALL
+from projections.applications import applications
+from projections.peers import peers
 from projections.search import open_sender
 from projections.users import users
 from runtime import journal_archive
@@ -47,7 +51,7 @@ from runtime.store import new_id
 from tests.audit_chain.sealed import sealed, verified
 from tests.conftest import SECRETS, as_user
 from tests.engines import drop_database, fresh_database
-from tests.given import rows_of
+from tests.given import NOON, projected, rows_of
 from tests.members import Member, Members
 from tests.peers.edges import IPV4, ShippingEdge, announce
 from tests.runtime.test_journal_archive import announced
@@ -105,10 +109,10 @@ class Busy:
         with self.platform.pool.connection() as connection:
             return int(connection.execute("SELECT es.safe_position()").fetchone()[0])  # type: ignore[index]
 
-    def destroy_key(self, member: Member) -> None:
+    def destroy_key(self, person: UUID) -> None:
         with psycopg.connect(self.url) as connection:
             connection.execute(
-                "UPDATE keys.subject SET wrapped_key = NULL, destroyed_at = now() WHERE subject_id = %s", (member.id,)
+                "UPDATE keys.subject SET wrapped_key = NULL, destroyed_at = now() WHERE subject_id = %s", (person,)
             )
 
 
@@ -339,20 +343,33 @@ def test_without_keys_persons_read_as_erased_and_get_no_new_key(busy: Busy, empt
 
 
 def test_who_was_erased_after_a_backup_stays_so(busy: Busy, empty: str, opened: OpenRestored) -> None:
-    """The list lies beside the backups: neither an old backup nor the keys in it bring anybody back."""
+    """The list lies beside the backups: neither an old backup nor the keys in it bring anybody back, member or not."""
+    stranger, waiting = (_applied(busy, name) for name in ("stranger", "waiting"))
     old = busy.backup()
     gone, stays = busy.people
-    busy.destroy_key(gone)
+    for person in (gone.id, stranger):
+        busy.destroy_key(person)
     new = busy.backup()
     shutil.rmtree(busy.root / new.name)
-    assert list(erased.listed(busy.root)) == [gone.id]
+    assert set(erased.listed(busy.root)) == {gone.id, stranger}
     done = brought_back(busy, empty, name=old.name)
-    assert (done.erased, done.rebuild) == (1, True), "the backup's read tables show whom they must not"
+    assert (done.erased, done.rebuild) == (2, True), "the backup's read tables show whom they must not"
     restored = opened(empty)
-    rebuild(restored, users)
+    for projection in (users, applications):
+        rebuild(restored, projection)
     assert restored.history.aggregate(domain.users.User, gone.id).username == ERASED
     assert restored.history.aggregate(domain.users.User, stays.id).username == "person1"
     assert count(empty, "SELECT count(*) FROM read.account WHERE username = 'person0'") == 0
+    addresses = dict(rows_of(restored, "SELECT applicant_id, email FROM read.application"))
+    assert addresses == {stranger: ERASED, waiting: "waiting@example.org"}
+
+
+def _applied(busy: Busy, name: str) -> UUID:
+    """Somebody who wrote to be let in; the id that the account would have."""
+    person = new_id()
+    busy.platform.store(SYSTEM).save(Application.file(new_id(), person, f"{name}@example.org", "I seed. " * 9, []))
+    busy.members.catch_up()
+    return person
 
 
 def test_addresses_of_who_was_erased_after_a_backup_stay_away(
@@ -361,10 +378,11 @@ def test_addresses_of_who_was_erased_after_a_backup_stay_away(
     """Segments come back as they were, with all that is in them; what opens it does not."""
     gone, stays = busy.people
     edge = ShippingEdge(busy.platform, "west")
-    edge.ship([announce(0, user=member.id, up=member.id.int % 1000) for member in busy.people])
+    now_s = (datetime.now(UTC) - NOON).total_seconds()
+    edge.ship([announce(now_s, user=member.id, up=member.id.int % 1000) for member in busy.people])
     busy.members.catch_up()
     old = busy.backup()
-    busy.destroy_key(gone)
+    busy.destroy_key(gone.id)
     shutil.rmtree(busy.root / busy.backup().name)
     done = brought_back(busy, empty, name=old.name)
     assert (done.erased, done.rebuild) == (1, True)
@@ -375,11 +393,12 @@ def test_addresses_of_who_was_erased_after_a_backup_stay_away(
     assert west.sha256 == edge.previous
     read = [(one.user_id, one.uploaded, one.address) for one in decode(west.payload, restored.keyring.read_keys)]
     assert read == [(gone.id.bytes, gone.id.int % 1000, b""), (stays.id.bytes, stays.id.int % 1000, IPV4)]
-    assert differences(restored) == 0
+    projected(restored, peers)
     kept = rows_of(restored, "SELECT user_id, ipv4 FROM read.peer WHERE ipv4 IS NOT NULL AND user_id = ANY (%s)", [
         [gone.id, stays.id]
     ])  # fmt: skip
     assert kept == [(stays.id, IPV4)]
+    assert sum(table.differences for table in verify_projection(restored, peers)) == 0
 
 
 def test_whom_the_operator_names_is_erased_too(busy: Busy, empty: str) -> None:
