@@ -10,17 +10,19 @@ from urllib.parse import urlencode
 from uuid import UUID
 from xml.etree import ElementTree
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.security import APIKeyQuery
 from psycopg import Connection
 from psycopg.rows import namedtuple_row
 
 from domain.feed_keys import feed_key, named_user, opens
 from domain.key_resets import ResetKind
+from domain.metainfo import personal_size
 from queries.key_resets import present_key
-from queries.torrents import MEDIA_TYPE, TorrentFileResponse, browsing, personal_copy, shelves
+from queries.torrents import MEDIA_TYPE, TorrentFileResponse, browsing, links_of_copy, personal_copy, shelves
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
+from runtime.http.conditional import entity_tag, has_it
 from runtime.http.deps import Bearer, Caller, Clock, PlatformDep, ReadDb, SecretsDep, SettingsDep, account_of, caller
 from runtime.http.openapi import problem_response
 from runtime.http.pages import LIMIT_DEFAULT, PageLimit
@@ -32,6 +34,8 @@ from runtime.tokens import Unauthenticated
 router = APIRouter(prefix="/api/v1/rss", tags=["rss"], route_class=StrictRoute)
 
 FEED_TYPE = "application/rss+xml"
+#: Kept by its reader alone, and asked about before it is used again.
+CACHE = "private, no-cache"
 #: Minutes until a reader should look again.
 TTL = 15
 #: What XML 1.0 section 2.2 has no way to write.
@@ -73,7 +77,10 @@ Follower = Annotated[Caller, Depends(link_follower)]
     "/torrents",
     dependencies=[fresh("torrents", "categories", "key_resets")],
     response_class=FeedResponse,
-    responses={200: {"content": {FEED_TYPE: {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {FEED_TYPE: {"schema": {"type": "string"}}}},
+        304: {"description": "The reader has this feed already."},
+    },
 )
 def get_torrent_feed(
     reader: Reader,
@@ -84,18 +91,29 @@ def get_torrent_feed(
     category: Annotated[str | None, Query(max_length=64)] = None,
     free: bool = False,
     limit: PageLimit = LIMIT_DEFAULT,
-) -> FeedResponse:
+    if_none_match: Annotated[str | None, Header(description="the ETag of a feed that the reader has")] = None,
+) -> Response:
     """The newest approved torrents, all or of a category, or only those that are freeleech now. Each link carries a
-    key of its own that opens that torrent for the reader, until the reader resets its feed key."""
+    key of its own that opens that torrent for the reader, until the reader resets its feed key.
+
+    Last-Modified says when the newest one was listed. Whether a feed is another one only its ETag tells: torrents are
+    edited, taken away, and free for a while."""
     key_no, _ = present_key(db, reader.user_id, ResetKind.RSS_KEY)
     rss = ElementTree.Element("rss", version="2.0")
     channel = ElementTree.SubElement(rss, "channel")
     _write(channel, title="New torrents", link=settings.server.base_url, description="The newest torrents", ttl=TTL)
-    for torrent in _newest(db, category, now if free else None, limit):
+    newest = _newest(db, reader, category, now if free else None, limit)
+    for torrent in newest:
         link_key = feed_key(secrets.site, reader.user_id, key_no, torrent.torrent_id)
-        _add(channel, torrent, settings, link_key)
+        links = links_of_copy(torrent.torrent_id, reader.user_id, torrent.passkey_no, settings, secrets)
+        _add(channel, torrent, settings, link_key, personal_size(torrent.stored, *links))
     content = ElementTree.tostring(rss, encoding="utf-8", xml_declaration=True)
-    return FeedResponse(content)
+    headers = {"ETag": entity_tag(content), "Cache-Control": CACHE}
+    if newest:
+        headers["Last-Modified"] = format_datetime(newest[0].listed_at, usegmt=True)
+    if has_it(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return FeedResponse(content, headers=headers)
 
 
 @router.get(
@@ -124,19 +142,24 @@ def _key_holder(platform: Platform, db: Connection[Any], key: str, torrent_id: U
     return browsing(account_of(platform, user_id, now, frozenset({"rss"})))
 
 
-def _newest(db: Connection[Any], category: str | None, free_at: datetime | None, limit: int) -> list[Any]:
+def _newest(
+    db: Connection[Any], reader: Caller, category: str | None, free_at: datetime | None, limit: int
+) -> list[Any]:
     with db.cursor(row_factory=namedtuple_row) as cursor:
         return cursor.execute(
-            "SELECT torrent_id, name, category, tags, size, file_count, listed_at FROM torrent"
-            " WHERE state = 'approved' AND (%(shelves)s::text[] IS NULL OR category = ANY (%(shelves)s))"
-            " AND (%(free_at)s::timestamptz IS NULL OR free_until > %(free_at)s)"
-            " ORDER BY listed_at DESC, torrent_id DESC LIMIT %(limit)s",
-            {"shelves": shelves(category, db), "free_at": free_at, "limit": limit},
+            "SELECT t.*, octet_length(b.data) AS stored, a.passkey_no FROM (SELECT torrent_id, name, category, tags,"
+            "  size, file_count, listed_at, metainfo_sha256 FROM torrent"
+            "  WHERE state = 'approved' AND (%(shelves)s::text[] IS NULL OR category = ANY (%(shelves)s))"
+            "  AND (%(free_at)s::timestamptz IS NULL OR free_until > %(free_at)s)"
+            "  ORDER BY listed_at DESC, torrent_id DESC LIMIT %(limit)s) t"
+            " JOIN es.blob b ON b.sha256 = decode(t.metainfo_sha256, 'hex') JOIN account a ON a.user_id = %(reader)s"
+            " ORDER BY listed_at DESC, torrent_id DESC",
+            {"shelves": shelves(category, db), "free_at": free_at, "limit": limit, "reader": reader.user_id},
             prepare=False,  # a plan for these values, as for the list of torrents
         ).fetchall()
 
 
-def _add(channel: ElementTree.Element, torrent: Any, settings: Settings, link_key: str) -> None:
+def _add(channel: ElementTree.Element, torrent: Any, settings: Settings, link_key: str, size: int) -> None:
     page = f"{settings.server.base_url}/torrents/{torrent.torrent_id}"
     item = ElementTree.SubElement(channel, "item")
     _write(
@@ -149,7 +172,7 @@ def _add(channel: ElementTree.Element, torrent: Any, settings: Settings, link_ke
     )
     ElementTree.SubElement(item, "guid", isPermaLink="false").text = str(torrent.torrent_id)
     url = _download_url(settings, torrent.torrent_id, link_key)
-    ElementTree.SubElement(item, "enclosure", url=url, length="0", type=MEDIA_TYPE)  # 0: not known in advance
+    ElementTree.SubElement(item, "enclosure", url=url, length=str(size), type=MEDIA_TYPE)
 
 
 def _download_url(settings: Settings, torrent_id: UUID, link_key: str) -> str:

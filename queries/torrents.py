@@ -268,11 +268,18 @@ def personal_copy(
 ) -> TorrentFileResponse:
     """The same for whoever the caller is."""
     name, info, layers, passkey_no = _stored(torrent_id, caller, db)
-    key = announce_key(secrets.site, caller.user_id, passkey_no, torrent_id)
+    content = personal(info, layers, *links_of_copy(torrent_id, caller.user_id, passkey_no, settings, secrets))
+    return TorrentFileResponse(content, headers={"Content-Disposition": content_disposition(f"{name}.torrent")})
+
+
+def links_of_copy(
+    torrent_id: UUID, user_id: UUID, passkey_no: int, settings: Settings, secrets: Secrets
+) -> tuple[str, str, str]:
+    """What a user's copy names: where to announce, the torrent's page, and where to announce else ("" for nowhere)."""
+    key = announce_key(secrets.site, user_id, passkey_no, torrent_id)
     page = f"{settings.server.base_url}/torrents/{torrent_id}"
     second = f"{settings.edge.udp_url}/announce/{key}" if settings.edge.udp_in_torrents else ""
-    content = personal(info, layers, f"{settings.edge.base_url}/announce/{key}", page, second)
-    return TorrentFileResponse(content, headers={"Content-Disposition": content_disposition(f"{name}.torrent")})
+    return f"{settings.edge.base_url}/announce/{key}", page, second
 
 
 def shelves(category: str | None, db: Connection[Any]) -> list[str] | None:

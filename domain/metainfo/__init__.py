@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from domain.metainfo.errors import InvalidMetainfo
-from domain.metainfo.torrent import MAX_BYTES, File, Metainfo, announce_hashes, parse, personal
+from domain.metainfo.torrent import MAX_BYTES, File, Metainfo, announce_hashes, parse, personal, personal_size
 
-__all__ = ["MAX_BYTES", "File", "InvalidMetainfo", "Metainfo", "announce_hashes", "parse", "personal"]
+__all__ = ["MAX_BYTES", "File", "InvalidMetainfo", "Metainfo", "announce_hashes", "parse", "personal", "personal_size"]

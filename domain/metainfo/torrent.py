@@ -105,6 +105,11 @@ def personal(info: bytes, piece_layers: bytes | None, announce_url: str, comment
     return b"".join([*parts, b"e"])
 
 
+def personal_size(stored: int, announce_url: str, comment: str, second_url: str = "") -> int:
+    """How many bytes `personal` makes of what is stored in so many: info dictionary and piece layers alone."""
+    return stored + len(personal(b"", None, announce_url, comment, second_url)) - len(b"d4:infoe")
+
+
 def _refuse_unlikely(data: bytes) -> None:
     if len(data) > MAX_BYTES:
         raise InvalidMetainfo("too_large", f"The file is larger than {MAX_BYTES} bytes.", status=413)

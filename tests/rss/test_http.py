@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
@@ -23,10 +24,11 @@ def feed_url(site: Site, member: Member, query: str = "") -> str:
     return _path(url) + query
 
 
-def read(site: Site, url: str) -> Response:
+def read(site: Site, url: str, if_none_match: str | None = None) -> Response:
     """As a feed reader does: without any header of ours."""
     site.members.catch_up()
-    answer: Response = site.api.get(_path(url))
+    headers = {} if if_none_match is None else {"If-None-Match": if_none_match.encode()}
+    answer: Response = site.api.get(_path(url), headers=headers)
     return answer
 
 
@@ -61,6 +63,7 @@ def test_a_reader_gets_the_newest_with_links_that_work(site: Site, two: list[Any
         assert item["enclosure"]["type"] == "application/x-bittorrent"
         got = read(site, item["enclosure"]["url"])
         assert got.status_code == 200
+        assert item["enclosure"]["length"] == str(len(got.content))
         assert parse(got.content).info_hash_v1.hex() == receipt["info_hash_v1"]  # type: ignore[union-attr]
         by_hand = site.send("GET", f"/torrents/{receipt['id']}/download", alice)
         assert got.content == by_hand.content
@@ -72,6 +75,44 @@ def test_a_feed_is_narrowed(site: Site, two: list[Any]) -> None:
     assert [item["guid"] for item in items(read(site, f"{url}&limit=1"))] == [two[1]["id"]]
     assert items(read(site, f"{url}&free=true")) == []
     assert items(read(site, f"{url}&category=nothing")) == []
+
+
+def test_a_reader_that_has_the_feed_is_told_so_until_it_is_another_one(site: Site, two: list[Any]) -> None:
+    url = feed_url(site, site.members.join("alice"))
+    first = read(site, url)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    newest = parsedate_to_datetime(items(first)[0]["pubDate"])
+    assert parsedate_to_datetime(first.headers["last-modified"]) == newest
+    for sent in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = read(site, url, sent)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert again.headers["last-modified"] == first.headers["last-modified"]
+    for sent in ("", '"other"', tag.strip('"'), f"{tag[:-2]}", '"é'):
+        assert read(site, url, sent).status_code == 200
+    assert read(site, f"{url}&limit=1", tag).status_code == 200
+    assert read(site, feed_url(site, site.members.join("bob")), tag).status_code == 200, "her links are not his"
+    moderator = site.members.join("moda", "moderator")
+    site.send("DELETE", f"/torrents/{two[0]['id']}", moderator, {"reason": "dupe"})
+    changed = read(site, url, tag)
+    assert (changed.status_code, len(items(changed))) == (200, 1)
+    assert changed.headers["etag"] != tag
+
+
+def test_a_feed_without_torrents_has_a_tag_and_no_date(site: Site) -> None:
+    url = feed_url(site, site.members.join("alice"))
+    empty = read(site, url)
+    assert "last-modified" not in empty.headers
+    assert read(site, url, empty.headers["etag"]).status_code == 304
+
+
+def test_a_copy_that_names_a_second_tracker_is_as_long_as_the_feed_says(site: Site, two: list[Any]) -> None:
+    edge = site.platform.settings.edge.model_copy(update={"udp_in_torrents": True})
+    site.platform.settings = site.platform.settings.model_copy(update={"edge": edge})
+    for item in items(read(site, feed_url(site, site.members.join("alice")))):
+        got = read(site, item["enclosure"]["url"]).content
+        assert b"13:announce-list" in got
+        assert item["enclosure"]["length"] == str(len(got))
 
 
 def test_what_is_not_listed_is_in_no_feed(site: Site) -> None:
