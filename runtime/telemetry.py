@@ -110,6 +110,9 @@ PEERS = Gauge("peers", "Peers in the swarms; each edge knows all", multiprocess_
 SWARMS = Gauge("swarms", "Swarms with at least one peer", multiprocess_mode="livemax")
 LOAD_LEVEL = Gauge("edge_load_level", "How far the edge sheds load; 0 = not at all", multiprocess_mode="livemax")
 INTERVAL = Gauge("edge_interval_seconds", "Interval that clients are told, without jitter", multiprocess_mode="livemax")
+RIGHTS_AGE = Gauge(
+    "edge_rights_age_seconds", "How old what the edge knows of people's rights is", multiprocess_mode="livemax"
+)
 DB_POOL = Gauge(
     "db_pool_connections", "Connections to PostgreSQL by what they do", ["state"], multiprocess_mode="livesum"
 )

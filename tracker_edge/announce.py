@@ -42,6 +42,7 @@ EARLY_SLACK_S = 60
 REASON_SHOWN_US = 86_400 * 1_000_000
 
 UNREGISTERED = "Unregistered torrent"
+RIGHTS_UNKNOWN = "The tracker cannot check rights now, try again later"
 #: By limit: an announce over it is credited like any other and told of no peers.
 WARNINGS = {
     "min_interval": b"Announced before min interval: no peers this time",
@@ -152,7 +153,7 @@ class Tracker:
         if self.load.refuses:
             raise TrackerBusy("The tracker is busy")
         if self.closed_to_newcomers and event != STOPPED and (self.closed or not self._goes_on(torrent, user, query)):
-            raise RightsUnknown("The tracker cannot check rights now, try again later")
+            raise RightsUnknown(RIGHTS_UNKNOWN)
         return torrent, user
 
     def _goes_on(self, torrent: Torrent, user: User, query: Query) -> bool:
@@ -198,6 +199,8 @@ class Tracker:
             raise PasskeyNotFound(PASSKEY_NOT_FOUND)
         if not user.enabled:
             raise AccountDisabled("Account is disabled")
+        if self.closed_to_newcomers:  # no scrape says which peer it comes from
+            raise RightsUnknown(RIGHTS_UNKNOWN)
         return {h: self.swarms.counts(torrent.id) for h, torrent in opened if torrent.state == APPROVED}
 
     def counts(self, hashes: Sequence[bytes]) -> list[Counts]:

@@ -102,6 +102,11 @@ def publish_load(*, level: float, interval_s: int) -> None:
     telemetry.INTERVAL.set(interval_s)
 
 
+def publish_rights(*, age_s: float) -> None:
+    """Sets the gauge: how old what the edge knows of rights is."""
+    telemetry.RIGHTS_AGE.set(age_s)
+
+
 def _observe(listener: str, family: str, sample: list[float]) -> None:
     for seconds in sample:
         telemetry.ANNOUNCE_DURATION.labels(listener, family).observe(seconds)

@@ -16,6 +16,7 @@ import structlog
 
 from domain.announces import Announce, Event
 from runtime.journal import Fenced
+from runtime.knowledge import RIGHTS_KNOWN_FOR_S
 from runtime.settings import Edge as EdgeSettings
 from runtime.settings import SettingsError
 from tracker_edge import abandoned, restore, snapshot
@@ -25,7 +26,7 @@ from tracker_edge.connection_ids import ConnectionIds
 from tracker_edge.flood import Flood
 from tracker_edge.http import Server, wall_us
 from tracker_edge.journal import Journal, JournalFailed, JournalInUse
-from tracker_edge.metrics import DatagramTally, Tally, publish_load, publish_state
+from tracker_edge.metrics import DatagramTally, Tally, publish_load, publish_rights, publish_state
 from tracker_edge.neighbours import Neighbours
 from tracker_edge.others import EXACT_S, OTHERS_GRACE_S
 from tracker_edge.shipper import Shipper
@@ -348,7 +349,9 @@ class Edge:
 
     def _heed_rights(self) -> None:
         """While nobody can tell who may announce, take what the setting lets in; see docs/decisions/0072."""
-        unknown, then = not self._sources.rights_known(), self.settings.rights_unknown
+        age_s, then = self._sources.rights_age_s(), self.settings.rights_unknown
+        publish_rights(age_s=age_s)
+        unknown = age_s > RIGHTS_KNOWN_FOR_S
         closed_to_newcomers = unknown and then != "serve"
         if closed_to_newcomers != self.tracker.closed_to_newcomers:
             log.warning("rights_unknown" if unknown else "rights_known", edge_id=self.settings.id)

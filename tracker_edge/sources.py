@@ -58,7 +58,7 @@ class Sources:
     head: Callable[[str], bytes] | None = None  # the hash that the next segment of an edge follows
     note_unregistered: Callable[[Sequence[Noted]], None] | None = None
     newest_us: Callable[[], int] = lambda: 0  # when the newest record of this edge in the store was received
-    rights_known: Callable[[], bool] = lambda: True  # whether what `follow` has delivered is of this half minute
+    rights_age_s: Callable[[], float] = lambda: 0.0  # how old what `follow` has delivered is
 
 
 def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
@@ -118,7 +118,7 @@ def from_platform(platform: Platform, edge_id: str | None = None) -> Sources:
         restore_after=read_after,
         note_unregistered=note_unregistered,
         newest_us=lambda: newest_us[0],
-        rights_known=lambda: known.is_good,
+        rights_age_s=lambda: known.age_s,
         head=head,
     )
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from domain.announce_keys import announce_key
 from domain.announces import Announce, decode
 from runtime.journal import GENESIS, Segment
+from runtime.knowledge import RIGHTS_KNOWN_FOR_S
 from runtime.settings import Edge as EdgeSettings
 from tracker_edge.access import Access, Changes, TorrentRow, UserRow, changes
 from tracker_edge.protocol.types import Query, Reply
@@ -110,7 +111,14 @@ def keys(users: Sequence[bytes]) -> list[bytes]:
 
 
 def sources(table: Table, store: MemoryStore, known: Callable[[], bool] = lambda: True) -> Sources:
-    return Sources(SECRET, table.follow, store.restore, store.ship, keys, rights_known=known)
+    return Sources(
+        SECRET,
+        table.follow,
+        store.restore,
+        store.ship,
+        keys,
+        rights_age_s=lambda: 0.0 if known() else RIGHTS_KNOWN_FOR_S + 1,
+    )
 
 
 @asynccontextmanager

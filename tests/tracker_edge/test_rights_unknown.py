@@ -7,14 +7,18 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 from uuid import UUID
 
 import bencodepy
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 
+from runtime.knowledge import RIGHTS_KNOWN_FOR_S
+from tests.tracker_edge import datagrams
 from tests.tracker_edge.datagrams import Client, announce
-from tests.tracker_edge.edges import ANN, BOB, EVE, MemoryStore, get, running, target
+from tests.tracker_edge.edges import ANN, BOB, EVE, FILM, HASH, MemoryStore, get, key, running, target
 from tracker_edge.server import Edge
 
 REASON = b"The tracker cannot check rights now, try again later"
@@ -103,6 +107,29 @@ def test_the_same_holds_over_udp(tmp_path: Path) -> None:
     on(tmp_path, work)
 
 
+def test_a_scrape_that_opens_by_a_key_is_refused_and_one_that_needs_none_is_answered(tmp_path: Path) -> None:
+    async def work(site: Site) -> None:
+        scrape = f"/scrape/{key(ANN)}?info_hash={quote_from_bytes(HASH[FILM])}"
+
+        async def scraped(path: str) -> dict[bytes, Any]:
+            told: dict[bytes, Any] = bencodepy.decode(await get(site.edge.ports[0], path))
+            return told
+
+        client = Client(site.edge.udp_ports[0])
+        own = await client.connect()
+        assert HASH[FILM] in (await scraped(scrape))[b"files"]
+        await site.forget()
+        told = await scraped(scrape)
+        assert (told[b"failure reason"], b"files" in told) == (REASON, False)
+        assert (await scraped(scrape.replace(key(ANN), "a" * 32)))[b"failure reason"] != REASON, "no key is no key"
+        assert (await client.ask(datagrams.scrape(own, HASH[FILM])))[:4] == b"\0\0\0\x02"
+        client.close()
+        await site.learn()
+        assert HASH[FILM] in (await scraped(scrape))[b"files"]
+
+    on(tmp_path, work)
+
+
 @pytest.mark.parametrize(("setting", "known", "new"), [("refuse", True, True), ("serve", False, False)])
 def test_the_operators_setting_decides(tmp_path: Path, setting: str, known: bool, new: bool) -> None:
     async def work(site: Site) -> None:
@@ -110,6 +137,8 @@ def test_the_operators_setting_decides(tmp_path: Path, setting: str, known: bool
         await site.forget()
         assert (await site.refused(1, ANN), await site.refused(2, BOB)) == (known, new)
         assert not await site.refused(1, ANN, event="stopped")
+        scrape = f"/scrape/{key(ANN)}?info_hash={quote_from_bytes(HASH[FILM])}"
+        assert (REASON in await get(site.edge.ports[0], scrape)) == new
         await site.learn()
         assert not await site.refused(2, BOB)
 
@@ -124,5 +153,6 @@ def test_an_edge_looks_each_second_by_itself(tmp_path: Path) -> None:
             async with asyncio.timeout(10):
                 while not edge.tracker.closed_to_newcomers:
                     await asyncio.sleep(0.05)
+            assert REGISTRY.get_sample_value("edge_rights_age_seconds") == RIGHTS_KNOWN_FOR_S + 1
 
     uvloop.run(run())
