@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.base import Aggregate
-from domain.default_data import default_data
+from domain.default_data import SECONDARY_GROUPS, default_data
 from domain.groups import Group, group_id
 from domain.permissions import PERKS, Permission
 from runtime.store import Store, VersionConflict
@@ -15,10 +15,10 @@ SYSOP = "sysop"
 
 
 def seed(store: Store) -> int:
-    """Write every group, category, forum, room and rule that does not exist yet, and what the sysops' group may not do
-    yet, all in one; returns how many things that were."""
+    """Write every group, category, forum, room and rule that does not exist yet, and what groups lack that were founded
+    by an older version, all in one; returns how many things that were."""
     for attempt in range(ATTEMPTS):
-        missing = [*_missing(store), *_lacking(store)]
+        missing = [*_missing(store), *_lacking(store), *_undesignated(store)]
         if not missing:
             return 0
         try:
@@ -43,3 +43,13 @@ def _lacking(store: Store) -> list[Group]:
         return []
     sysops.change_permissions(rights | frozenset(map(Permission, sysops.permissions)))
     return [sysops]
+
+
+def _undesignated(store: Store) -> list[Group]:
+    """The groups that are given beside others, if they were founded before there were such groups; what staff have said
+    since stays."""
+    found = [store.find(Group, group_id(slug)) for slug in sorted(SECONDARY_GROUPS)]
+    older = [group for group in found if group is not None and not group.designated]
+    for group in older:
+        group.redesignate(True)
+    return older

@@ -137,7 +137,7 @@ class Group(Aggregate):
         self.level = level
         self.permissions = frozenset(permissions)
         self.download_slots: int | None = None
-        self.secondary = False
+        self.secondary = self.designated = False  # whether it is one, and whether anybody ever said so or not
         self.monthly_invites = 0
         self.follows: str | None = None
         self.criteria: Criteria | None = None
@@ -212,6 +212,7 @@ class Group(Aggregate):
     @event(Redesignated)
     def _redesignated(self, secondary: bool) -> None:
         self.secondary = secondary
+        self.designated = True
 
     @event(MonthlyInvitesChanged)
     def _monthly_invites_changed(self, monthly_invites: int) -> None:

@@ -77,3 +77,26 @@ def test_two_processes_that_start_at_once_add_it_once(older: Platform) -> None:
         written = list(pool.map(lambda _: seed(older.store(SYSTEM, "seed")), range(4)))
     assert sorted(written) == [0, 0, 0, 1]
     assert events(older) == 116
+
+
+def designer(platform: Platform) -> Group:
+    return platform.store(SYSTEM).get(Group, group_id("designer"))
+
+
+def test_a_group_that_was_founded_before_some_were_given_beside_others_is_made_one_of_these_once(
+    platform: Platform,
+) -> None:
+    platform.store(SYSTEM, "seed").save(Group.found("designer", "Designer", 320, frozenset()))
+    assert seed(platform.store(SYSTEM, "seed")) == 58, "57 are missing, and one is mended"
+    assert designer(platform).secondary
+    assert not platform.store(SYSTEM).get(Group, group_id("vip")).secondary
+    assert seed(platform.store(SYSTEM, "seed")) == 0
+
+
+def test_what_staff_have_said_of_a_group_stays(platform: Platform) -> None:
+    seed(platform.store(SYSTEM, "seed"))
+    group = designer(platform)
+    group.redesignate(False)
+    platform.store(SYSTEM).save(group)
+    assert seed(platform.store(SYSTEM, "seed")) == 0
+    assert not designer(platform).secondary

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.metainfo import File, InvalidMetainfo, announce_hashes, parse, personal
+from domain.metainfo import File, InvalidMetainfo, announce_hashes, parse, personal, personal_size
 from domain.metainfo.bencode import decode, encode
 from tests.metainfo.mutants import mutants
 from tests.metainfo.samples import (
@@ -223,3 +223,12 @@ def test_a_second_tracker_is_a_tier_after_the_first() -> None:
         assert b"announce-list" not in expected
         expected[b"announce-list"] = [[first.encode()], [second.encode()]]
         assert encode(expected) == personal(metainfo.info, metainfo.piece_layers, first, "", second)
+
+
+@given(st.text(min_size=1, max_size=300), st.text(max_size=300), st.sampled_from(["", "udp://ours.example/announce/k"]))
+def test_how_long_a_copy_is_can_be_told_without_making_it(announce_url: str, comment: str, second: str) -> None:
+    for info in (single_info(), hybrid_info()):
+        metainfo = parse(v2_torrent(info))
+        stored = len(personal(metainfo.info, metainfo.piece_layers, "", "")) - len(b"8:announce0:7:comment0:")
+        copy = personal(metainfo.info, metainfo.piece_layers, announce_url, comment, second)
+        assert personal_size(stored, announce_url, comment, second) == len(copy)
