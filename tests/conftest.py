@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from redis import Redis
 import domain
 from domain.base import Aggregate
 from runtime.embedded import Postgres, Valkey
+from runtime.gathering.writer import GatheringWriter
 from runtime.knowledge import Knowledge
 from runtime.migrate import migrate
 from runtime.platform import Platform
@@ -120,6 +122,20 @@ def platform(make_platform: MakePlatform) -> Platform:
     from projections import ALL
 
     return make_platform(domain.EVENTS, (*ALL, *POLICIES))
+
+
+@pytest.fixture
+def repeated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Why batches of facts could not be handled together: then they are handled fact by fact, and only slower."""
+    why = list[str]()
+    abandon = GatheringWriter.abandon
+
+    def noted(writer: GatheringWriter) -> None:
+        why.append(traceback.format_exc())
+        abandon(writer)
+
+    monkeypatch.setattr(GatheringWriter, "abandon", noted)
+    return why
 
 
 @pytest.fixture(scope="module")

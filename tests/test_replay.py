@@ -57,7 +57,7 @@ def test_every_aggregate_loads_from_what_was_stored(site: Platform) -> None:
 
 
 @pytest.mark.engine
-def test_every_rebuilt_projection_equals_the_live_one(site: Platform) -> None:
+def test_every_rebuilt_projection_equals_the_live_one(site: Platform, repeated: list[str]) -> None:
     engine = site.engine()
     followers: tuple[Follower, ...] = (*POLICIES, *ALL)  # what policies do is projected too
     for follower in followers:
@@ -69,6 +69,7 @@ def test_every_rebuilt_projection_equals_the_live_one(site: Platform) -> None:
         rebuild(site, projection)
         after = verify(site, projection)
         assert [(t.table, t.rows, t.differences) for t in after] == [(t.table, t.rows, 0) for t in before]
+        assert not repeated, "\n".join(repeated)
 
 
 @pytest.mark.engine

@@ -36,7 +36,7 @@ class RowExists(Exception):
 class GatheringWriter(Writer):
     """A `Writer` of one transaction; `tables` may outlive it, and `finish` has to be called before it ends.
 
-    `before_others` is called before a statement that may look for rows in another way than by their key.
+    `before_others` is called before a statement that may look for rows of these tables by other than their key.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class GatheringWriter(Writer):
         db: Writer,
         tables: dict[str, Gathered],
         plans: dict[str, Plan],
-        before_others: Callable[[], None],
+        before_others: Callable[[Sequence[str]], None],
     ) -> None:
         super().__init__(db.cursor, db.keys)
         self._connection = connection
@@ -203,7 +203,7 @@ class GatheringWriter(Writer):
         """Write what the statement may see, and forget what it may change."""
         if plan.looks_around:
             self._answer()
-            self._before_others()
+            self._before_others(plan.mentioned)
         for name in plan.mentioned:
             self._write(self._tables[name])
         for name in plan.written:
@@ -287,7 +287,7 @@ class GatheringWriter(Writer):
         self._pipeline.close()
         unanswered, self._unanswered = self._unanswered, []
         for cursor, query, least in unanswered:
-            if cursor.rowcount < least:
+            if least and cursor.rowcount < least:  # what is about no rows answers -1
                 raise MissingRow(" ".join(query.split())[:120])
 
 
@@ -297,7 +297,7 @@ def gathering(
     db: Writer,
     tables: dict[str, Gathered],
     plans: dict[str, Plan],
-    before_others: Callable[[], None] = lambda: None,
+    before_others: Callable[[Sequence[str]], None] = lambda tables: None,
 ) -> Iterator[GatheringWriter]:
     """Within the transaction of `db`; what it has gathered is written in the end, or forgotten when handlers fail."""
     writer = GatheringWriter(connection, db, tables, plans, before_others)

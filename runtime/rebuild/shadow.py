@@ -64,7 +64,8 @@ class Shadow:
         self._keep = keep
         self._tables: dict[str, Gathered] = {}
         self._plans: dict[str, Plan] = {}
-        self._is_indexed = False
+        #: The tables that have their secondary indexes.
+        self._indexed: set[str] = set()
 
     @contextmanager
     def opened(self, made: Made = NOTHING) -> Iterator[None]:
@@ -101,12 +102,16 @@ class Shadow:
 
     def make_indexes(self) -> None:
         """Those that were left out so far; the planner is told what there is to find."""
-        if self._is_indexed:
-            return
-        self._is_indexed = True
-        for table in self.projection.tables:
-            make_secondary_indexes(self.connection, self.schema, table)
-            run(self.connection, "ANALYZE {}.{}", self.schema, table)
+        self._indexed.clear()
+        self._index(self.projection.tables)
+
+    def _index(self, tables: Sequence[str]) -> None:
+        """Before somebody looks around in these tables; the others are filled faster without."""
+        for table in tables:
+            if table not in self._indexed:
+                self._indexed.add(table)
+                make_secondary_indexes(self.connection, self.schema, table)
+                run(self.connection, "ANALYZE {}.{}", self.schema, table)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -117,6 +122,7 @@ class Shadow:
                 yield
         except BaseException:
             self.position, self.facts = position, facts
+            self._indexed.clear()
             for table in self._tables.values():
                 table.forget()
             raise
@@ -138,6 +144,7 @@ class Shadow:
         except OperationalError:
             raise
         except Exception:
+            self._indexed.clear()  # those that were made for this batch went with it
             self._handle_singly(facts)
 
     def _read_on(self, upto: int, told: Told) -> None:
@@ -162,7 +169,7 @@ class Shadow:
     def _handle_gathering(self, facts: Sequence[AnyFact]) -> None:
         with writing(self.connection, self.schema, self._keys) as db:
             db.cursor.execute("SET LOCAL statement_timeout = 0")
-            with gathering(self.connection, db, self._tables, self._plans, self.make_indexes) as writer:
+            with gathering(self.connection, db, self._tables, self._plans, self._index) as writer:
                 self.projection.apply_all(facts, writer)
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:

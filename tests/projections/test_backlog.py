@@ -21,7 +21,7 @@ def tables(platform: Platform) -> dict[str, set[str]]:
 
 
 def test_every_read_table_is_the_same_however_many_facts_are_handled_together(
-    platform: Platform, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    platform: Platform, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, repeated: list[str]
 ) -> None:
     write_history(platform)
     made = list[dict[str, set[str]]]()
@@ -31,4 +31,5 @@ def test_every_read_table_is_the_same_however_many_facts_are_handled_together(
         made.append(tables(platform))
         owner.execute(f"TRUNCATE {', '.join(f'read.{table}' for table in made[0])}; DELETE FROM es.follower")
     assert made[0] == made[1]
+    assert not repeated, "\n".join(repeated)
     assert sum(map(len, made[0].values())) > 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Any
@@ -85,7 +85,7 @@ class Both:
             with gathering(self.owner, db, self.tables, self.plans, self._look_around) as writer:
                 return work(writer)
 
-    def _look_around(self) -> None:
+    def _look_around(self, tables: Sequence[str]) -> None:
         self.looked_around += 1
 
 
@@ -282,6 +282,14 @@ def test_what_is_asked_for_before_it_is_written_is_folded_no_more(both: Both) ->
     assert both.batch(work) == ([(1,), (3,), (6,)], [(1,), (3,), (6,)])
     assert both.batch(work) == ([(7,), (9,), (12,)], [(7,), (9,), (12,)])
     assert not both.tables["thing"].folds
+
+
+def test_a_statement_about_no_rows_misses_none(both: Both) -> None:
+    def work(db: Writer) -> object:
+        db.execute("SET LOCAL enable_hashjoin = off")
+        return db.rows("SELECT current_setting('enable_hashjoin')")
+
+    assert both.batch(work) == ([("off",)], [("off",)])
 
 
 @pytest.mark.parametrize("rows", [1, 100])

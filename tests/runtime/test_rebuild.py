@@ -122,6 +122,27 @@ def test_tables_keep_their_indexes_and_their_readers(
     assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(rebuild|retired)_'").fetchone() == (0,)
 
 
+def test_indexes_that_were_made_for_a_batch_that_failed_are_made_again(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    """Handlers that look around get their indexes early, in the transaction of the batch, which is repeated."""
+    indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'read' ORDER BY 1"
+    fresh, failures = Projection("notes", "note", "note_line"), iter([ZeroDivisionError()])
+    fresh.on(Note.Opened)(projection.handlers[Note.Opened])
+
+    @fresh.on(Note.LineAdded)
+    def line_added(fact: Fact[Note.LineAdded], db: Writer) -> None:
+        db.execute("UPDATE note SET author = author WHERE author = 'nobody' AND lines > %s", (fact.event.number,))
+        for failure in failures:
+            raise failure
+        projection.handlers[Note.LineAdded](fact, db)
+
+    before = owner.execute(indexes).fetchall()
+    assert rebuild(notes, fresh).rows == 800
+    assert next(failures, None) is None
+    assert owner.execute(indexes).fetchall() == before
+
+
 @pytest.mark.parametrize("again", [rebuild, roll_back])
 def test_indexes_get_their_names_by_the_next_swap_at_the_latest(
     notes: Platform,
