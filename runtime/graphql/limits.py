@@ -69,9 +69,9 @@ class Read(NamedTuple):
 
 def read(text: str) -> Read:
     """The document; raises one of the refusals of `runtime.graphql.errors`."""
+    document = _parsed(text)
+    operation, fragments = _definitions(document)
     try:
-        document = _parsed(text)
-        operation, fragments = _definitions(document)
         size = _Measure(fragments).of(operation.selection_set)
     except RecursionError:
         raise TooDeep("the document is nested too deeply") from None
@@ -85,6 +85,8 @@ def _parsed(text: str) -> DocumentNode:
     except GraphQLSyntaxError as error:
         if "Document contains more than" in error.message:
             raise TooManyTokens(f"a document has at most {MAX_TOKENS} tokens") from None
+        if "nested too deeply" in error.message:
+            raise TooDeep("the document is nested too deeply") from None
         place = [{"line": one.line, "column": one.column} for one in error.locations or []]
         message = "the document is not GraphQL"
         raise MalformedDocument(message, [{"field": "query", "message": message, "locations": place}]) from None

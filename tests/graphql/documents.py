@@ -18,7 +18,7 @@ ROOTS: Mapping[str, GraphQLField] = SCHEMA.graphql.query_type.fields if SCHEMA.g
 def whole(root: str, arguments: Mapping[str, object] | None = None, depth: int = MAX_DEPTH) -> str:
     """The root field with everything that can be selected from its answer; pages are of the default length or as
     `arguments` say."""
-    return f"{call(root, arguments or {})} {everything(get_named_type(ROOTS[root].type), depth - 1)}"
+    return f"{{ {call(root, arguments or {})} {everything(get_named_type(ROOTS[root].type), depth - 1)} }}"
 
 
 def call(root: str, arguments: Mapping[str, object]) -> str:
