@@ -96,6 +96,18 @@ def settings_from(hidden: Iterable[str] | None, counted: Iterable[str] | None) -
     return PrivacySettings(frozenset(map(PrivacyKey, hidden)), frozenset(map(PrivacyKey, counted)))
 
 
+#: The settings of the user of `account a`, for `settings_of`; null before the first choice.
+SETTINGS: LiteralString = (
+    "(SELECT jsonb_build_object('hidden', v.hidden, 'counted', v.counted)"
+    " FROM read.privacy v WHERE v.user_id = a.user_id)"
+)
+
+
+def settings_of(chosen: dict[str, list[str]] | None) -> PrivacySettings:
+    """What a column of `SETTINGS` says."""
+    return EVERYTHING_SHOWN if chosen is None else settings_from(**chosen)
+
+
 def list_shown(key: PrivacyKey, row: LiteralString) -> LiteralString:
     """The condition that the list is shown to everybody, of a row of `read.privacy` under that name: the same as
     `PrivacySettings.shows`, for lists that SQL selects from."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import Any, LiteralString
 from uuid import UUID
@@ -55,17 +54,18 @@ class Avatar(Response):
     media_type = MEDIA_TYPE
 
 
-def profiles(db: Connection[Any], user_ids: Iterable[UUID]) -> dict[UUID, ProfileShown]:
-    """The profile of each of these users; an empty one before the first change."""
-    wanted = list(user_ids)
-    rows = db.execute(
-        "SELECT user_id, title, bio, avatar FROM read.profile WHERE user_id = ANY (%s)", (wanted,)
-    ).fetchall()
-    return dict.fromkeys(wanted, _shown("", "", None)) | {user_id: _shown(*row) for user_id, *row in rows}
+#: The profile of the user of `account a`, for `profile_of`; null before the first change.
+PROFILE: LiteralString = (
+    "(SELECT jsonb_build_object('title', p.title, 'bio', p.bio, 'avatar', p.avatar)"
+    " FROM read.profile p WHERE p.user_id = a.user_id)"
+)
 
 
-def _shown(title: str, bio: str, avatar: str | None) -> ProfileShown:
-    return ProfileShown(title=title, bio=bio, bio_html=safe_html(bio), avatar=avatar and f"/api/v1/avatars/{avatar}")
+def profile_of(written: dict[str, Any] | None) -> ProfileShown:
+    """What a column of `PROFILE` says."""
+    shown = written or {"title": "", "bio": "", "avatar": None}
+    avatar = shown["avatar"] and f"/api/v1/avatars/{shown['avatar']}"
+    return ProfileShown(title=shown["title"], bio=shown["bio"], bio_html=safe_html(shown["bio"]), avatar=avatar)
 
 
 @router.get(

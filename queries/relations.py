@@ -6,8 +6,6 @@ lists that are about people. Torrents themselves are everybody's, whoever upload
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -97,19 +95,13 @@ def list_followed_uploads(caller: Browser, db: ReadDb, page: PageDep, now: Clock
     return page.page("followed uploads", rows, lambda torrent: [torrent.listed_at, torrent.id])
 
 
-def count_followers(db: Connection[Any], user_ids: Iterable[UUID]) -> Counter[UUID]:
-    """How many follow each of these users, without those whom it blocks."""
-    rows = db.execute(
-        "SELECT r.other_id, count(*) FROM read.relation r WHERE r.other_id = ANY (%s) AND r.kind = 'follow'"
-        f" AND {_HEARD} GROUP BY r.other_id",
-        (list(user_ids),),
-    )
-    return Counter(dict(rows.fetchall()))
-
-
 _HEARD: LiteralString = (
     "NOT EXISTS (SELECT FROM read.relation b"
     " WHERE b.user_id = r.other_id AND b.kind = 'block' AND b.other_id = r.user_id)"
+)
+#: How many follow the user of `account a`, without those whom it blocks.
+FOLLOWERS: LiteralString = (
+    f"(SELECT count(*) FROM read.relation r WHERE r.other_id = a.user_id AND r.kind = 'follow' AND {_HEARD})"
 )
 _OTHERS: LiteralString = "SELECT r.other_id, a.username, r.since, r.position"
 _OF_CALLER: LiteralString = """

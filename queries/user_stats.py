@@ -16,7 +16,7 @@ from domain.permissions import Permission
 from domain.privacy import Answer, PrivacyKey, PrivacySettings, visibility
 from domain.statistics import Count, Streak
 from queries.people import must_be_user
-from queries.privacy import Guarded, Private, privacy_of, viewer_of
+from queries.privacy import SETTINGS, Guarded, Private, privacy_of, settings_of, viewer_of
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
 from runtime.http.deps import Caller, Clock, Member, NotPermitted, ReadDb
@@ -145,8 +145,8 @@ def list_transfers(user_id: Id, caller: Member, page: PageDep, db: ReadDb) -> Pa
 def stats_seen(db: Connection[Any], user_ids: Iterable[UUID], caller: Caller, now: datetime) -> dict[UUID, UserStats]:
     """The numbers of those of these users whom the caller may see, as it sees them."""
     wanted = [one for one in user_ids if caller.enabled or one == caller.user_id]
-    settings = privacy_of(db, wanted)
-    return {user_id: _seen(stats, caller, settings[user_id]) for user_id, stats in user_stats(db, wanted, now).items()}
+    rows = _rows(db, wanted)
+    return {row["id"]: _seen(_stats(row, now), caller, settings_of(row["settings"])) for row in rows}
 
 
 def _seen(stats: UserStats, caller: Caller, settings: PrivacySettings) -> UserStats:
@@ -158,8 +158,12 @@ def _seen(stats: UserStats, caller: Caller, settings: PrivacySettings) -> UserSt
 
 def user_stats(db: Connection[Any], user_ids: Iterable[UUID], now: datetime) -> dict[UUID, UserStats]:
     """The numbers of those of these users who have an account."""
+    return {row["id"]: _stats(row, now) for row in _rows(db, user_ids)}
+
+
+def _rows(db: Connection[Any], user_ids: Iterable[UUID]) -> list[dict[str, Any]]:
     with db.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
+        return cursor.execute(
             "SELECT a.user_id AS id, coalesce(s.uploaded, 0) AS uploaded, coalesce(s.downloaded, 0) AS downloaded,"
             " round(s.uploaded::numeric / nullif(s.downloaded, 0), 3)::float8 AS ratio,"
             " coalesce(s.raw_uploaded, 0) AS raw_uploaded, coalesce(s.raw_downloaded, 0) AS raw_downloaded,"
@@ -171,12 +175,12 @@ def user_stats(db: Connection[Any], user_ids: Iterable[UUID], now: datetime) -> 
             " coalesce(n.sign_in_days_longest, 0) AS sign_in_days_longest,"
             " coalesce(b.balance, 0) AS bonus_points, a.registered_at AS joined_at,"
             f" {LAST_SEEN} AS last_seen_at,"
-            " (SELECT nullif(r.required_ratio_percent, 0) FROM announce_rules r) AS required_percent"
-            " FROM account a LEFT JOIN user_stats s USING (user_id) LEFT JOIN ledger_balance b USING (user_id)"
+            " (SELECT nullif(r.required_ratio_percent, 0) FROM announce_rules r) AS required_percent,"
+            f" {SETTINGS} AS settings FROM account a"
+            " LEFT JOIN user_stats s USING (user_id) LEFT JOIN ledger_balance b USING (user_id)"
             " LEFT JOIN user_statistics n USING (user_id) WHERE a.user_id = ANY (%s)",
             (list(user_ids),),
         ).fetchall()
-    return {row["id"]: _stats(row, now) for row in rows}
 
 
 def _stats(row: dict[str, Any], now: datetime) -> UserStats:

@@ -16,9 +16,9 @@ from domain.announce_keys import announce_key
 from domain.permissions import Permission
 from domain.privacy import OVERRIDE, Level, PrivacyKey
 from domain.usernames import username_key
-from queries.privacy import Guarded, Private, privacy_of, profile_private, viewer_of
-from queries.profiles import ProfileShown, profiles
-from queries.relations import count_followers
+from queries.privacy import SETTINGS, Guarded, Private, profile_private, settings_of, viewer_of
+from queries.profiles import PROFILE, ProfileShown, profile_of
+from queries.relations import FOLLOWERS
 from queries.torrents import Cursor, Limit
 from queries.user_stats import LAST_SEEN
 from queries.warnings import WARNED_UNTIL
@@ -230,9 +230,10 @@ def search_users(
 def users_seen(db: Connection[Any], user_ids: Iterable[UUID], caller: Caller, now: datetime) -> dict[UUID, UserDetail]:
     """Those of these users whom the caller may see, as it sees them."""
     wanted = [one for one in user_ids if caller.enabled or one == caller.user_id]
-    with db.cursor(row_factory=class_row(ListedUser)) as cursor:
+    with db.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            f"SELECT {_DETAIL} FROM read.account a WHERE user_id = ANY (%(users)s)",
+            f"SELECT {_DETAIL}, {SETTINGS} AS settings, {PROFILE} AS profile, {FOLLOWERS} AS followers"
+            " FROM read.account a WHERE user_id = ANY (%(users)s)",
             {
                 "caller": caller.user_id,
                 "private": caller.can(Permission.USERS_SEE_PRIVATE),
@@ -241,16 +242,15 @@ def users_seen(db: Connection[Any], user_ids: Iterable[UUID], caller: Caller, no
                 "users": wanted,
             },
         ).fetchall()
-    settings, shown, followers = privacy_of(db, wanted), profiles(db, wanted), count_followers(db, wanted)
-    return {
-        row.id: UserDetail(
-            **dict(row),
-            privacy_level=settings[row.id].level,
-            profile=shown[row.id],
-            followers=followers[row.id],
-        ).seen_by(viewer_of(caller, row.id), settings[row.id])
-        for row in rows
-    }
+    return {row["id"]: _seen(caller, **row) for row in rows}
+
+
+def _seen(
+    caller: Caller, *, settings: dict[str, list[str]] | None, profile: dict[str, Any] | None, **columns: Any
+) -> UserDetail:
+    chosen = settings_of(settings)
+    found = UserDetail(**columns, privacy_level=chosen.level, profile=profile_of(profile))
+    return found.seen_by(viewer_of(caller, found.id), chosen)
 
 
 def _own_row(db: Connection[Any], user_id: UUID, now: datetime) -> dict[str, Any]:

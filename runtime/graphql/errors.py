@@ -84,6 +84,10 @@ class TooRepetitive(DocumentRefused):
     """One field is selected over and over in the same place."""
 
 
+class TooManyJoins(DocumentRefused):
+    """One root field leads to too many other answers."""
+
+
 class TooCostly(DocumentRefused):
     """The answer could have too many objects."""
 

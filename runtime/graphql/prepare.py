@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -23,14 +23,16 @@ from graphql import (
     validate,
 )
 
-from runtime.graphql.errors import ERRORS_MAX, InvalidDocument, InvalidVariables, TooCostly, shown
+from runtime.graphql.errors import ERRORS_MAX, InvalidDocument, InvalidVariables, TooCostly, TooManyJoins, shown
 from runtime.graphql.limits import INTROSPECTION, Read, read
 from runtime.graphql.schema import ASKED, READS, Asked, Schema
 from runtime.http.pages import LIMIT_DEFAULT
 
 MAX_COST = 1_000
+#: Each join of a list is a statement: with these, and those of its question, no list takes more than twelve.
+MAX_JOINS = 8
 #: As how many the members of a list count that has no `first`.
-COUNTED_AS = 10
+COUNTED_AS = 5
 #: Documents that are kept as they were validated: clients ask the same ones again and again.
 KEPT = 256
 
@@ -55,7 +57,7 @@ def prepare(
     if operation is not None and (named is None or named.value != operation):
         raise InvalidDocument("the document has no operation of that name")
     walk = _Walk(schema, found, _coerced(schema, found, variables))
-    cost = walk.cost(found.operation.selection_set, schema.graphql.query_type)
+    cost = walk.weigh(found.operation.selection_set, schema.graphql.query_type).objects
     if cost > MAX_COST:
         raise TooCostly(f"the answer could have {min(cost, 10**9)} objects: ask for at most {MAX_COST}")
     return Prepared(found, variables, walk.arguments, cost, frozenset(walk.projections))
@@ -94,41 +96,58 @@ def _coerced(schema: Schema, found: Read, variables: dict[str, Any]) -> Variable
     return coerced
 
 
+class Weight(NamedTuple):
+    """How many objects a selection can have, and how many fields of it are joins."""
+
+    objects: int = 0
+    joins: int = 0
+
+    def __add__(self, other: Weight) -> Weight:  # type: ignore[override]
+        return Weight(self.objects + other.objects, self.joins + other.joins)
+
+
 class _Walk:
     """A walk over the selected fields and their types; fragments are walked once for each length of list."""
 
     def __init__(self, schema: Schema, found: Read, variables: VariableValues) -> None:
         self._schema, self._fragments, self._variables = schema, found.fragments, variables
-        self._known: dict[tuple[str, int | None], int] = {}
+        self._known: dict[tuple[str, int | None], Weight] = {}
         self.arguments: dict[int, dict[str, Any]] = {}
         self.projections: set[str] = set()
 
-    def cost(self, selections: SelectionSetNode | None, on: Any, first: int | None = None) -> int:
-        """How many objects the fields can have; `first` is the length of the page that they are selected from."""
+    def weigh(self, selections: SelectionSetNode | None, on: Any, first: int | None = None) -> Weight:
+        """What the fields weigh together; `first` is the length of the page that they are selected from."""
         if selections is None or not isinstance(on, GraphQLObjectType):
-            return 0
-        return sum(self._one(one, on, first) for one in selections.selections)
+            return Weight()
+        return reduce(Weight.__add__, (self._one(one, on, first) for one in selections.selections), Weight())
 
-    def _one(self, selection: SelectionNode, on: GraphQLObjectType, first: int | None) -> int:
+    def _one(self, selection: SelectionNode, on: GraphQLObjectType, first: int | None) -> Weight:
         if isinstance(selection, FieldNode):
-            return self._field(selection, on.fields.get(selection.name.value), first)
+            weight = self._field(selection, on.fields.get(selection.name.value), first)
+            if on is not self._schema.graphql.query_type:
+                return weight
+            if weight.joins > MAX_JOINS:
+                raise TooManyJoins(f"one root field has at most {MAX_JOINS} fields that lead to other answers")
+            return weight._replace(joins=0)
         if isinstance(selection, FragmentSpreadNode):
             key = selection.name.value, first
             if key not in self._known:
-                self._known[key] = self.cost(self._fragments[key[0]].selection_set, on, first)
+                self._known[key] = self.weigh(self._fragments[key[0]].selection_set, on, first)
             return self._known[key]
-        return self.cost(getattr(selection, "selection_set", None), on, first)
+        return self.weigh(getattr(selection, "selection_set", None), on, first)
 
-    def _field(self, node: FieldNode, field: GraphQLField | None, first: int | None) -> int:
+    def _field(self, node: FieldNode, field: GraphQLField | None, first: int | None) -> Weight:
         if field is None or node.name.value in INTROSPECTION:
-            return 0
+            return Weight()
         self.projections |= field.extensions.get(READS, frozenset())
         asked: Asked | None = field.extensions.get(ASKED)
         own_first = self._validated(node, field, asked) if asked is not None else None
         inner = get_named_type(field.type)
         if not isinstance(inner, GraphQLObjectType):
-            return 0
-        return _length(node, field, first) * (1 + self.cost(node.selection_set, inner, own_first))
+            return Weight()
+        below = self.weigh(node.selection_set, inner, own_first)
+        joins = below.joins + (READS in field.extensions and asked is None)
+        return Weight(_length(node, field, first) * (1 + below.objects), joins)
 
     def _validated(self, node: FieldNode, field: GraphQLField, asked: Asked) -> int | None:
         """Keeps the field's arguments; returns how long its page is, if it is one."""

@@ -20,6 +20,7 @@ def attacks() -> Iterator[Attack]:
     yield from _too_long()
     yield from _too_wide()
     yield from _too_costly()
+    yield from _too_joined()
     yield from _curious()
     yield from _malformed()
     yield from _bad_values()
@@ -90,11 +91,19 @@ def _too_costly() -> Iterator[Attack]:
     yield Attack("three long pages", f"{{ a: {page} b: {page} c: {page} }}", "too_costly")
     bounties = "{ requests(first: 100) { items { bounties { contributor { user { id } } } } } }"
     yield Attack("lists in lists", bounties, "too_costly")
-    first = "query($n: Int64) { requests(first: $n) { items { bounties { amount } } } }"
+    first = "query($n: Int64) { requests(first: $n) { items { bounties { contributor { id } } } } }"
     yield Attack("a page as long as a variable says", first, "too_costly", {"n": 100})
     bomb = " ".join(f"fragment f{n} on TorrentItem {{ ...f{n + 1} ...f{n + 1} }}" for n in range(19))
     bomb += " fragment f19 on TorrentItem { uploader { id } }"
     yield Attack("a fragment bomb without aliases", f"{{ torrents {{ items {{ ...f0 }} }} }} {bomb}", "too_costly")
+
+
+def _too_joined() -> Iterator[Attack]:
+    one = "{ id user { stats { id } } }"
+    wish = f"{{ requester {one} filler {one} bounties {{ contributor {one} }} torrent {{ uploader {one} }} }}"
+    yield Attack("ten joins", f"{{ requests(first: 2) {{ items {wish} }} }}", "too_many_joins")
+    spread = f"{{ requests(first: 2) {{ items {{ ...w }} }} }} fragment w on RequestShown {wish}"
+    yield Attack("ten joins in a fragment", spread, "too_many_joins")
 
 
 def _curious() -> Iterator[Attack]:

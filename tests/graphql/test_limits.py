@@ -8,7 +8,7 @@ from queries import SCHEMA
 from runtime.graphql import limits
 from runtime.graphql.errors import DocumentRefused
 from runtime.graphql.limits import read
-from runtime.graphql.prepare import MAX_COST, Prepared, prepare
+from runtime.graphql.prepare import COUNTED_AS, MAX_COST, Prepared, prepare
 from tests.graphql.attacks import Attack, attacks
 from tests.graphql.documents import ROOTS, required, whole
 
@@ -38,7 +38,9 @@ def test_an_attack_is_refused(attack: Attack) -> None:
 def test_everything_that_there_is_can_be_asked_at_once(root: str) -> None:
     """The limits leave room for the largest question that there is, about pages of ordinary length."""
     given = {name: _some(root, name) for name in required(root)}
-    assert 0 < prepared(whole(root, given | ({"first": 10} if "first" in ROOTS[root].args else {}))).cost <= MAX_COST
+    first = {"first": 10} if "first" in ROOTS[root].args else {}
+    for document in whole(root, given | first):
+        assert 0 < prepared(document).cost <= MAX_COST
 
 
 def _some(root: str, name: str) -> object:
@@ -65,7 +67,7 @@ def test_cost_is_how_many_objects_there_can_be() -> None:
     assert prepared("{ torrents(first: 7) { items { id } } }").cost == 1 + 7
     assert prepared("{ torrents { items { uploader { id } } } }").cost == 1 + 25 * 2
     assert prepared("query($n: Int64) { torrents(first: $n) { items { id } } }", n=3).cost == 1 + 3
-    assert prepared("{ requests(first: 2) { items { bounties { amount } } } }").cost == 1 + 2 * (1 + 10)
+    assert prepared("{ requests(first: 2) { items { bounties { amount } } } }").cost == 1 + 2 * (1 + COUNTED_AS)
     in_fragment = "{ torrents(first: 4) { ...page } } fragment page on TorrentItemPage { items { id } }"
     assert prepared(in_fragment).cost == 1 + 4
 
