@@ -70,19 +70,18 @@ class Lists:
 class Execution:
     """The `Asking` of one document; `arguments` are the validated values by field node. Close it afterwards."""
 
-    def __init__(self, asker: Asker, arguments: Mapping[int, Mapping[str, Any]], wait_s: float = WAIT_S) -> None:
+    def __init__(self, asker: Asker, arguments: Mapping[int, Mapping[str, Any]]) -> None:
         self.request, self.platform, self.caller, self.now, self.min_position = asker
         self.arguments = arguments
         self.lists = Lists()
         self._loaded: dict[Hashable, Mapping[Any, Any] | DomainError] = {}
-        self._wait_s = wait_s
-        self._until = time.monotonic() + wait_s
+        self._until = time.monotonic() + WAIT_S
         self._open = ExitStack()
         self._db: Connection[Any] | None = None
 
     def db(self) -> Connection[Any]:
         if self._db is None:
-            self._db = self._open.enter_context(_reading(self.platform, self._wait_s))
+            self._db = self._open.enter_context(_reading(self.platform))
         return self._db
 
     def page(self, limit: int, cursor: str | None) -> PageRequest:
@@ -150,11 +149,11 @@ class Execution:
 
 
 @contextmanager
-def _reading(platform: Platform, wait_s: float) -> Iterator[Connection[Any]]:
+def _reading(platform: Platform) -> Iterator[Connection[Any]]:
     with platform.pool.connection() as connection, connection.transaction():
         connection.execute(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = read;"
-            f" SET LOCAL statement_timeout = {int(wait_s * 1000)}"
+            f" SET LOCAL statement_timeout = {int(WAIT_S * 1000)}"
         )
         yield connection
 
