@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from domain.announces import Event
 from domain.default_data import GROUPS
 from domain.privacy import OVERRIDE, PrivacyKey
-from queries import ROUTERS
+from queries import ROUTERS, SCHEMA
 from queries.privacy import marks
 from queries.user_stats import UserStats
 from tests.authorization.rows import ROWS
@@ -30,6 +30,7 @@ from tests.authorization.site import Route, routes
 from tests.authorization.test_routes import expected
 from tests.bad_input.schemas import Document, Operation
 from tests.given import rows_of
+from tests.graphql.documents import ROOTS, required, whole
 from tests.members import Client, Member
 from tests.peers.edges import ShippingEdge, announce
 
@@ -65,6 +66,8 @@ OPEN_FIELDS = {
         for name in ("uploads_anonymous", "requests_filled_anonymous", "reports")
     },
 }
+#: Whose documents are generated, too: what a field hides from these, its route hides from all of the others.
+ASKING_AT_ONCE = ("member", "uploader")
 HIDE_EVERYTHING = {str(key): "hidden" for key in PrivacyKey}
 
 
@@ -119,6 +122,28 @@ class Site:
                 answer = self.client.at_once("GET", address, viewer)
                 assert answer.status_code < 500, (address, answer.text)
                 yield operation, address, answer.text
+
+        if viewer.caller.group in ASKING_AT_ONCE:
+            yield from self._asked_at_once(viewer)
+
+    def _asked_at_once(self, viewer: Member) -> Iterator[tuple[Operation, str, str]]:
+        """The same by GraphQL, with everything that is joined to it."""
+        operations = {one.name: one for one in self.gets}
+        for field, asked in SCHEMA.roots.items():
+            for given in self._arguments(field, operations[asked.route]):
+                for document in whole(field, given):
+                    answer = self.client.api.post("/graphql", json={"query": document}, headers=viewer.headers)
+                    assert answer.status_code in (200, 403), (document, answer.text)
+                    yield operations[asked.route], document[:100], answer.text
+
+    def _arguments(self, field: str, operation: Operation) -> Iterator[dict[str, object]]:
+        first = {"first": 5} if SCHEMA.roots[field].question.is_paged else {}
+        words = {"q": "zebulon" if "users" in operation.path else "zebra", "slug": "member", "number": "uploaded"}
+        things: dict[str, object] = {**words, "torrent_id": self.own.id, "first": 1, "position": 1}
+        needed = {name: things.get(name, self.hider.id) for name in required(field)}
+        yield needed | first
+        optional = [name for name, one in ROOTS[field].args.items() if str(one.type) == "ID"]
+        yield from (needed | first | {name: self.hider.id} for name in optional)
 
     def _addresses(self, operation: Operation) -> Iterator[str]:
         required = [one["name"] for one in operation.parameters("query") if one["required"]]
@@ -176,10 +201,12 @@ def site(client: Client, app: FastAPI, owner: psycopg.Connection[Any]) -> Site:
 @pytest.mark.engine
 def test_nobody_reads_what_is_hidden(site: Site) -> None:
     member = site.viewers["member"]
-    answers = [text for _, _, text in site.answers(member)]
-    shown = {marker.column for marker in site.markers if any(marker.is_in(text) for text in answers)}
-    assert shown >= {"user_stats.uploaded", "user_stats.ratio", "user_stats.seeding", "ledger_balance.balance"}
-    assert shown >= {"peer.uploaded", "account.registered_at"}
+    answers = [(address.startswith("{"), text) for _, address, text in site.answers(member)]
+    for at_once in (False, True):
+        texts = [text for is_document, text in answers if is_document is at_once]
+        shown = {marker.column for marker in site.markers if any(marker.is_in(text) for text in texts)}
+        assert shown >= {"user_stats.uploaded", "user_stats.ratio", "user_stats.seeding", "ledger_balance.balance"}
+        assert shown >= {"peer.uploaded", "account.registered_at"}
 
     site.hide_everything()
     names = ("zebulon", str(site.hider.id))
