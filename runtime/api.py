@@ -17,6 +17,7 @@ from commands.policies import POLICIES
 from domain import EVENTS
 from projections import ALL
 from runtime import health
+from runtime.graphql.playground import add_playground
 from runtime.heartbeat import keep_beating
 from runtime.http.body import StrictRoute
 from runtime.http.deps import PlatformDep
@@ -94,6 +95,8 @@ def create_app(platform: Platform) -> FastAPI:
         app.include_router(router)
     _add_health(app)
     add_links(app)
+    if documented:
+        add_playground(app)
     if platform.settings.telemetry.metrics_enabled:
         app.mount("/metrics", metrics_app())
     install_problems(app)

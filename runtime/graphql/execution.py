@@ -15,6 +15,7 @@ import structlog
 from fastapi import Request
 from graphql import ExecutionResult, GraphQLError
 from psycopg import Connection
+from psycopg.errors import QueryCanceled
 from pydantic import BaseModel
 
 from domain.errors import DomainError, NotFound
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 #: A document that has not been answered by then is given up.
 WAIT_S = 5.0
+
+
+_TOO_SLOW = "this took too long: ask for less at once"
 
 
 class TooSlow(DomainError):
@@ -145,7 +149,7 @@ class Execution:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._until:
-            raise TooSlow("this took too long: ask for less at once")
+            raise TooSlow(_TOO_SLOW)
 
 
 @contextmanager
@@ -174,6 +178,8 @@ def told(result: ExecutionResult, request_id: str) -> list[AnswerError]:
 
 def _told(error: GraphQLError, request_id: str) -> AnswerError:
     cause = error.original_error
+    if isinstance(cause, QueryCanceled):
+        raise TooSlow(_TOO_SLOW) from cause
     if isinstance(cause, AWAY) or (isinstance(cause, DomainError) and cause.status == 503):
         raise cause
     code, message = "internal", "something went wrong on our side"

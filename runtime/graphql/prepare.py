@@ -33,8 +33,9 @@ MAX_COST = 1_000
 MAX_JOINS = 8
 #: As how many the members of a list count that has no `first`.
 COUNTED_AS = 5
-#: Documents that are kept as they were validated: clients ask the same ones again and again.
+#: Documents that are kept as they were validated, and up to which length: clients ask the same ones again and again.
 KEPT = 256
+KEPT_CHARACTERS = 8192
 
 
 class Prepared(NamedTuple):
@@ -52,7 +53,8 @@ def prepare(
     schema: Schema, text: str, variables: dict[str, Any], operation: str | None = None, *, introspection: bool
 ) -> Prepared:
     """Raises one of the refusals of `runtime.graphql.errors`."""
-    found = _valid(_Kept(schema), text, introspection)
+    validated = _valid if len(text) <= KEPT_CHARACTERS else _valid.__wrapped__
+    found = validated(_Kept(schema), text, introspection)
     named = found.operation.name
     if operation is not None and (named is None or named.value != operation):
         raise InvalidDocument("the document has no operation of that name")

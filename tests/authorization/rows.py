@@ -340,6 +340,9 @@ ROWS: dict[str, Row] = {
     "end_site_promotion": Row(P.TRACKER_MANAGE),
 
     # graphql: each of its fields has the row of its route
+    "get_playground": Row(ANYBODY),
+    "get_playground_style": Row(ANYBODY),
+    "get_playground_script": Row(ANYBODY),
     "ask_graphql": Row(SIGNED_IN, body={"query": "{ groups { __typename } }", "operationName": None}),
 
     # projections

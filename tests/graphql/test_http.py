@@ -219,7 +219,7 @@ def test_what_takes_too_long_is_given_up(site: Client, ada: Member, monkeypatch:
     """H13: and its connection serves the next one as if nothing had been."""
     monkeypatch.setattr(execution, "WAIT_S", 0.2)
     answer = post(site, ada, "{ good { name } slow { name } }", "/trial/graphql")
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (503, "too_slow")
     assert answer.headers["retry-after"] == "1"
     with site.platform.pool.connection() as connection:
         assert connection.execute("SELECT current_setting('statement_timeout')").fetchone() == ("30s",)
