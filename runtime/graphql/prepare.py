@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
@@ -104,7 +106,7 @@ class Weight(NamedTuple):
     objects: int = 0
     joins: int = 0
 
-    def __add__(self, other: Weight) -> Weight:  # type: ignore[override]
+    def beside(self, other: Weight) -> Weight:
         return Weight(self.objects + other.objects, self.joins + other.joins)
 
 
@@ -114,6 +116,7 @@ class _Walk:
     def __init__(self, schema: Schema, found: Read, variables: VariableValues) -> None:
         self._schema, self._fragments, self._variables = schema, found.fragments, variables
         self._known: dict[tuple[str, int | None], Weight] = {}
+        self._joins = Counter[str]()
         self.arguments: dict[int, dict[str, Any]] = {}
         self.projections: set[str] = set()
 
@@ -121,22 +124,26 @@ class _Walk:
         """What the fields weigh together; `first` is the length of the page that they are selected from."""
         if selections is None or not isinstance(on, GraphQLObjectType):
             return Weight()
-        return reduce(Weight.__add__, (self._one(one, on, first) for one in selections.selections), Weight())
+        return reduce(Weight.beside, (self._one(one, on, first) for one in selections.selections), Weight())
 
     def _one(self, selection: SelectionNode, on: GraphQLObjectType, first: int | None) -> Weight:
         if isinstance(selection, FieldNode):
             weight = self._field(selection, on.fields.get(selection.name.value), first)
-            if on is not self._schema.graphql.query_type:
-                return weight
-            if weight.joins > MAX_JOINS:
-                raise TooManyJoins(f"one root field has at most {MAX_JOINS} fields that lead to other answers")
-            return weight._replace(joins=0)
+            if on is self._schema.graphql.query_type:
+                self._check_joins((selection.alias or selection.name).value, weight.joins)
+            return weight
         if isinstance(selection, FragmentSpreadNode):
             key = selection.name.value, first
             if key not in self._known:
                 self._known[key] = self.weigh(self._fragments[key[0]].selection_set, on, first)
             return self._known[key]
         return self.weigh(getattr(selection, "selection_set", None), on, first)
+
+    def _check_joins(self, root: str, joins: int) -> None:
+        """What is selected from one root field in several places is one answer."""
+        self._joins[root] += joins
+        if self._joins[root] > MAX_JOINS:
+            raise TooManyJoins(f"one root field has at most {MAX_JOINS} fields that lead to other answers")
 
     def _field(self, node: FieldNode, field: GraphQLField | None, first: int | None) -> Weight:
         if field is None or node.name.value in INTROSPECTION:
@@ -154,7 +161,10 @@ class _Walk:
     def _validated(self, node: FieldNode, field: GraphQLField, asked: Asked) -> int | None:
         """Keeps the field's arguments; returns how long its page is, if it is one."""
         if id(node) not in self.arguments:
-            given = get_argument_values(field, node, self._variables, hide_suggestions=True)
+            try:
+                given = get_argument_values(field, node, self._variables, hide_suggestions=True)
+            except GraphQLError as error:
+                raise InvalidVariables("a variable does not have its type", shown("variables", [error])) from None
             self.arguments[id(node)] = asked.question.validated(given)
         return self.arguments[id(node)].get("first", LIMIT_DEFAULT) if asked.question.is_paged else None
 

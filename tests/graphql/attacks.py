@@ -103,6 +103,10 @@ def _too_joined() -> Iterator[Attack]:
     wish = f"{{ requester {one} filler {one} bounties {{ contributor {one} }} torrent {{ uploader {one} }} }}"
     yield Attack("ten joins", f"{{ requests(first: 2) {{ items {wish} }} }}", "too_many_joins")
     spread = f"{{ requests(first: 2) {{ items {{ ...w }} }} }} fragment w on RequestShown {wish}"
+    halves = f"requests {{ items {{ requester {one} filler {one} torrent {{ id }} }} }}"
+    halves += f" requests {{ items {{ bounties {{ contributor {one} }} }} }}"
+    rest = f"requests {{ items {{ torrent {{ uploader {one} }} }} }}"
+    yield Attack("ten joins in three places", f"{{ {halves} {rest} }}", "too_many_joins")
     yield Attack("ten joins in a fragment", spread, "too_many_joins")
 
 
@@ -148,6 +152,8 @@ def _bad_values() -> Iterator[Attack]:
         yield Attack(f"variable {value!r}", asked, "invalid_variables", {"n": value})
     yield Attack("a variable too many", asked, "invalid_variables", {"n": 5, "m": 5})
     one = "query($id: ID!) { user(user_id: $id) { id } }"
+    nullable = 'query($id: ID! = "x") { user(user_id: $id) { id } }'
+    yield Attack("null where a default is", nullable, "invalid_variables", {"id": None})
     yield Attack("a variable that is missing", one, "invalid_variables", {})
     yield Attack("no id", one, "invalid_arguments", {"id": "me"})
     yield Attack("an id in capitals", one, "invalid_arguments", {"id": ID.strip('"').upper()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -251,6 +252,25 @@ def test_a_document_waits_for_the_position_that_the_caller_names(site: Client, a
     site.members.catch_up()
     answer = post(site, ada, document, variables=variables, headers=headers)
     assert answer.json()["data"] == {"torrent": {"name": "Newest"}}
+
+
+def test_one_connection_is_enough_for_a_document(site: Client, ada: Member, root: Member) -> None:
+    """What is replayed from histories is read from connections of its own: never while holding the document's."""
+    case = Case.open(new_id(), "user", ada.id, ada.id)
+    root.store.save(case)
+    site.members.catch_up()
+    document = """query($case: ID!, $ada: ID!) { groups { items { slug } }
+        case(case_id: $case) { state subject { user { username } } history { items { type } state { state } } }
+        permissions(user_id: $ada) { items { held } } cases { items { id } } notes(user_id: $ada) { items { text } }
+        group_history(slug: "member") { items { type } } user(user_id: $ada) { username stats { uploads } } }"""
+    pool = site.platform.pool
+    with ExitStack() as taken:
+        for _ in range(pool.max_size - 1):
+            taken.enter_context(pool.connection())
+        shown = ask(site, root, document, case=case.id, ada=ada.id)
+    assert shown["case"]["history"] == {"items": [{"type": "case.opened"}], "state": {"state": "open"}}
+    assert shown["case"]["subject"]["user"] == {"username": "ada"}
+    assert None not in shown.values()
 
 
 def test_answers_are_kept_nowhere(site: Client, ada: Member) -> None:
