@@ -23,6 +23,22 @@ class EdgeJournal(Aggregate):
         announces: int
         sha256: str
 
+    class AddressesEncrypted(Aggregate.Event):
+        """Addresses in these segments had been shipped in clear and are encrypted since; nothing else in them is other
+        than before. `sha256` (hex) is the hash of the hashes that the segments have now, in order."""
+
+        TOPIC = "edge_journal.addresses_encrypted"
+
+        edge_id: str
+        first_seq: int
+        last_seq: int
+        sha256: str
+
+    @staticmethod
+    def encryption_id(edge_id: str) -> UUID:
+        """The stream of what was encrypted later: it is not to get in the way of shipments."""
+        return natural_id("edge_journal.encryption", edge_id)
+
     @staticmethod
     def stream_id(edge_id: str) -> UUID:
         """The stream of the edge's journal."""

@@ -17,10 +17,12 @@ from commands.erasures import begin_erasure, forget_stranger
 from commands.registration import create_user
 from commands.usernames import claim_looks
 from domain import EVENTS
+from domain.announce_addresses import encrypted
 from domain.announces import Event, decode
 from domain.base import SYSTEM
 from domain.clients import client
 from domain.errors import DomainError
+from domain.peers import EdgeJournal
 from domain.users import User
 from projections import ALL
 from projections.search import open_sender
@@ -42,6 +44,7 @@ from runtime.export.selection import BadSelection
 from runtime.journal import BrokenChain
 from runtime.journal_archive import ArchiveRefused
 from runtime.journal_cli import journal_commands
+from runtime.journal_encryption import Beside, Declare, Encrypt
 from runtime.keys_database import KeysElsewhere, prepare_databases
 from runtime.mail_cli import mail_commands
 from runtime.platform import Platform
@@ -218,8 +221,22 @@ def _platform() -> Iterator[Platform]:
         yield platform
 
 
+def encrypting(platform: Platform) -> tuple[Encrypt, Declare]:
+    """How addresses in the columns of a segment are encrypted, and how that is recorded."""
+
+    def encrypt(payload: bytes) -> bytes:
+        return encrypted(payload, platform.keyring.write_keys)
+
+    def declare(edge_id: str, first: int, last: int, of_all: bytes, beside: Beside) -> None:
+        kind, stream_id = EdgeJournal.AddressesEncrypted, EdgeJournal.encryption_id(edge_id)
+        said = {"edge_id": edge_id, "first_seq": first, "last_seq": last, "sha256": of_all.hex()}
+        platform.store(SYSTEM, "cli").record(kind, stream_id, beside=beside, **said)
+
+    return encrypt, declare
+
+
 ANNOUNCES = Reading(decode, lambda number: Event(number).name.lower(), client)
-app.add_typer(add_journal_export(journal_commands(_platform), _platform, ANNOUNCES), name="journal")
+app.add_typer(add_journal_export(journal_commands(_platform, encrypting), _platform, ANNOUNCES), name="journal")
 app.add_typer(mail_commands(load, _platform), name="mail")
 app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
 app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender, erase_again), name="backup")

@@ -7,11 +7,11 @@ stores and verifies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from operator import eq
-from typing import Any
+from typing import Any, LiteralString
 
 import zstandard
 from psycopg import Connection, Cursor
@@ -24,6 +24,8 @@ from domain.errors import Conflict
 GENESIS = bytes(32)
 #: No segment is larger once decompressed: bounds what a damaged or forged one can make a reader allocate.
 MAX_PAYLOAD_BYTES = 256 * 2**20
+#: What a `Segment` is read from, in its order.
+COLUMNS: LiteralString = "edge_id, seq, announces, first_at, last_at, sha256, previous, data, encrypted_sha256"
 _LEVEL = 3
 _PAGE = 64
 
@@ -46,7 +48,11 @@ class BrokenChain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One sealed piece of an edge's journal; times are aware UTC, `data` is zstd."""
+    """One sealed piece of an edge's journal; times are aware UTC, `data` is zstd.
+
+    `sha256` is of what was sealed, and what the next segment follows. Where addresses in `data` were encrypted later,
+    `encrypted_sha256` is of what lies there since, and None everywhere else.
+    """
 
     edge_id: str
     seq: int  # 1, 2, 3 … without a hole
@@ -56,11 +62,17 @@ class Segment:
     sha256: bytes
     previous: bytes
     data: bytes
+    encrypted_sha256: bytes | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the bytes are those that the hash names."""
+        return _chain_hash(self) == (self.encrypted_sha256 or self.sha256)
 
     @property
     def payload(self) -> bytes:
         """The columns that were sealed; raises `BrokenChain` when the bytes are not those that the hash names."""
-        if self.sha256 != _chain_hash(self):
+        if not self.is_whole:
             raise BrokenChain(f"segment {self.seq} of {self.edge_id} is not what was sealed")
         return zstandard.ZstdDecompressor().decompress(self.data, max_output_size=MAX_PAYLOAD_BYTES)
 
@@ -83,12 +95,23 @@ def seal(
     return Segment(edge_id, seq, announces, first_at, last_at, _chain_hash(unsealed), previous, data)
 
 
+def replaced(segment: Segment, payload: bytes) -> Segment:
+    """The segment in its place of the chain, with these columns instead of those that were sealed."""
+    other = replace(segment, data=zstandard.ZstdCompressor(level=_LEVEL).compress(payload))
+    return replace(other, encrypted_sha256=_chain_hash(other))
+
+
+def hash_of_all(hashes: Iterable[bytes]) -> bytes:
+    """What is declared of consecutive segments that were replaced together."""
+    return sha256(b"".join(hashes)).digest()
+
+
 def verify(segments: Iterable[Segment], previous: Head | None = None) -> Head | None:
     """The end of one edge's chain; raises `BrokenChain` at the first segment that is not what was sealed there."""
     head = previous
     for segment in segments:
         seq, hash_before = (head.seq + 1, head.sha256) if head else (1, GENESIS)
-        if (segment.seq, segment.previous, segment.sha256) != (seq, hash_before, _chain_hash(segment)):
+        if (segment.seq, segment.previous) != (seq, hash_before) or not segment.is_whole:
             raise BrokenChain(f"segment {segment.seq} of {segment.edge_id} does not follow {seq - 1}")
         head = Head(segment.edge_id, segment.seq, segment.sha256)
     return head
@@ -127,8 +150,7 @@ def segments(connection: Connection[Any], edge_id: str, after_seq: int = 0) -> I
     while True:
         with connection.cursor(row_factory=class_row(Segment)) as cursor:
             page = cursor.execute(
-                "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
-                " WHERE edge_id = %s AND seq > %s ORDER BY seq LIMIT %s",
+                f"SELECT {COLUMNS} FROM journal.segment WHERE edge_id = %s AND seq > %s ORDER BY seq LIMIT %s",
                 (edge_id, after_seq, _PAGE),
             ).fetchall()
         yield from page
@@ -146,8 +168,7 @@ def heads(connection: Connection[Any]) -> list[Head]:
 def _refuse_known(cursor: Cursor[Any], segment: Segment, same: Callable[[bytes, bytes], bool]) -> None:
     with cursor.connection.cursor(row_factory=class_row(Segment)) as reading:
         stored = reading.execute(
-            "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
-            " WHERE edge_id = %s AND seq = %s",
+            f"SELECT {COLUMNS} FROM journal.segment WHERE edge_id = %s AND seq = %s",
             (segment.edge_id, segment.seq),
         ).fetchone()
     if stored is None:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import zstandard
 from psycopg import Connection, sql
 
-from runtime.journal import GENESIS, BrokenChain, Head, Segment, heads, segments, verify
+from runtime.journal import COLUMNS, GENESIS, BrokenChain, Head, Segment, hash_of_all, heads, segments, verify
 
 _MAGIC = b"segments 1\n"
 _SIZES = struct.Struct(">II")  # bytes of the JSON head, bytes of the segment's data
@@ -46,6 +46,11 @@ class Manifest:
 
     def path(self, root: Path) -> Path:
         return root / "journal" / self.edge_id / f"{self.day}.segments.zst"
+
+
+def manifest_of(path: Path) -> Path:
+    """Where the manifest of a file lies."""
+    return path.with_suffix("").with_suffix(".manifest.json")
 
 
 def closed_days(connection: Connection[Any], keep_days: int, now: datetime) -> list[date]:
@@ -85,14 +90,24 @@ def restore(connection: Connection[Any], root: Path, day: date) -> int:
         row = cursor.execute("SELECT journal.begin_restore(%s)", (day,)).fetchone()
         assert row is not None
         target = sql.Identifier("journal", row[0])
-        names = "edge_id, seq, day, announces, first_at, last_at, sha256, previous, data"
+        names = "edge_id, seq, day, announces, first_at, last_at, sha256, previous, data, encrypted_sha256"
         copy = sql.SQL("COPY {} ({}) FROM STDIN").format(target, sql.SQL(names))
         with cursor.copy(copy) as writing:
             for manifest in manifests:
                 for one in _verified(read(root, manifest), _before(manifest)):
                     at = one.first_at, one.last_at
                     writing.write_row(
-                        (one.edge_id, one.seq, day, one.announces, *at, one.sha256, one.previous, one.data)
+                        (
+                            one.edge_id,
+                            one.seq,
+                            day,
+                            one.announces,
+                            *at,
+                            one.sha256,
+                            one.previous,
+                            one.data,
+                            one.encrypted_sha256,
+                        )
                     )
                     count += 1
         cursor.execute("SELECT journal.finish_restore(%s)", (day,))
@@ -116,7 +131,7 @@ def verify_all(connection: Connection[Any], root: Path) -> Iterator[Head]:
     files = archived(connection)
     for head in heads(connection):
         mine = [manifest for manifest in files if manifest.edge_id == head.edge_id]
-        end = verify(_chain(connection, root, head, mine))
+        end = verify(_as_declared(_chain(connection, root, head, mine), _declared(connection, head.edge_id)))
         if end is None or (end.seq, end.sha256) != (head.seq, head.sha256):
             raise BrokenChain(f"segment {(end.seq if end else 0) + 1} of {head.edge_id} is missing")
         yield end
@@ -134,6 +149,32 @@ def read(root: Path, manifest: Manifest) -> Iterator[Segment]:
                 yield from _segments(io.BufferedReader(reader), manifest.edge_id)
     except OSError as error:
         raise BrokenChain(f"segment {manifest.first_seq} of {manifest.edge_id}: {path}: {error.strerror}") from None
+
+
+def _declared(connection: Connection[Any], edge_id: str) -> dict[int, tuple[int, bytes]]:
+    """By its first segment, what was encrypted together: the last segment, and the hash of all their hashes."""
+    rows = connection.execute(
+        "SELECT first_seq, last_seq, sha256 FROM journal.encrypted WHERE edge_id = %s", (edge_id,)
+    )
+    return {first: (last, of_all) for first, last, of_all in rows.fetchall()}
+
+
+def _as_declared(found: Iterable[Segment], declared: dict[int, tuple[int, bytes]]) -> Iterator[Segment]:
+    """The same segments; raises `BrokenChain` at one that was replaced and not, or not as, declared.
+
+    All of what was declared together may be as it was sealed: a backup from before brought it back.
+    """
+    until, of_all, hashes = 0, b"", list[bytes]()
+    for segment in found:
+        if segment.seq in declared:
+            (until, of_all), hashes = declared[segment.seq], []
+        if segment.seq <= until:
+            hashes.append(segment.encrypted_sha256 or b"")
+        undeclared = segment.seq > until and segment.encrypted_sha256
+        other = segment.seq == until and any(hashes) and hash_of_all(hashes) != of_all
+        if undeclared or other:
+            raise BrokenChain(f"segment {segment.seq} of {segment.edge_id} was replaced, and nothing declares it")
+        yield segment
 
 
 def _chain(connection: Connection[Any], root: Path, head: Head, files: Iterable[Manifest]) -> Iterator[Segment]:
@@ -175,7 +216,7 @@ def _write(connection: Connection[Any], root: Path, edge_id: str, day: date) -> 
         day, edge_id, first.seq, last.seq, announces, first.previous.hex(), last.sha256.hex(), digest
     )  # fmt: skip
     text = json.dumps({**asdict(manifest), "day": str(day)}, indent=1)
-    path.with_suffix("").with_suffix(".manifest.json").write_text(text + "\n")
+    manifest_of(path).write_text(text + "\n")
     handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     os.fsync(handle)
     os.close(handle)
@@ -187,8 +228,7 @@ def _of_day(connection: Connection[Any], edge_id: str, day: date) -> Iterator[Se
     after = 0
     while True:
         rows = connection.execute(
-            "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
-            " WHERE edge_id = %s AND day = %s AND seq > %s ORDER BY seq LIMIT %s",
+            f"SELECT {COLUMNS} FROM journal.segment WHERE edge_id = %s AND day = %s AND seq > %s ORDER BY seq LIMIT %s",
             (edge_id, day, after, _FETCH),
         ).fetchall()
         yield from (Segment(*row) for row in rows)
@@ -213,6 +253,7 @@ def _packed(segment: Segment) -> bytes:
             "last_at": segment.last_at.astimezone(UTC).isoformat(),
             "sha256": segment.sha256.hex(),
             "previous": segment.previous.hex(),
+            **({"encrypted_sha256": segment.encrypted_sha256.hex()} if segment.encrypted_sha256 else {}),
         }
     ).encode()
     return _SIZES.pack(len(head), len(segment.data)) + head + segment.data
@@ -226,7 +267,16 @@ def _segments(file: BinaryIO | io.BufferedReader, edge_id: str) -> Iterator[Segm
         head = json.loads(file.read(head_size))
         times = datetime.fromisoformat(head["first_at"]), datetime.fromisoformat(head["last_at"])
         hashes = bytes.fromhex(head["sha256"]), bytes.fromhex(head["previous"])
-        yield Segment(edge_id, head["seq"], head["announces"], *times, *hashes, file.read(data_size))
+        data, encrypted = file.read(data_size), head.get("encrypted_sha256")
+        yield Segment(
+            edge_id,
+            head["seq"],
+            head["announces"],
+            *times,
+            *hashes,
+            data,
+            bytes.fromhex(encrypted) if encrypted else None,
+        )
 
 
 def _before(manifest: Manifest) -> Head | None:

@@ -13,13 +13,18 @@ from rich.table import Table
 
 from runtime import journal_archive
 from runtime.journal import BrokenChain
+from runtime.journal_encryption import Declare, Encrypt, encrypt_all
 from runtime.platform import Platform
 
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC, as in 2031-01-31")]
 
 
-def journal_commands(open_platform: Callable[[], AbstractContextManager[Platform]]) -> typer.Typer:
-    """The sub-commands; `open_platform` gives the site that the settings name."""
+def journal_commands(
+    open_platform: Callable[[], AbstractContextManager[Platform]],
+    encrypting: Callable[[Platform], tuple[Encrypt, Declare]],
+) -> typer.Typer:
+    """The sub-commands; `open_platform` gives the site that the settings name, `encrypting` how addresses in a payload
+    are encrypted and how that is recorded."""
     app = typer.Typer(no_args_is_help=True, help="The announce journal: days in the store and days in files.")
 
     @app.command("list")
@@ -61,6 +66,18 @@ def journal_commands(open_platform: Callable[[], AbstractContextManager[Platform
                     typer.echo(f"{one.path(root)}: {one.last_seq - one.first_seq + 1} segments")
                 moved += 1
         typer.echo(f"{moved} days archived")
+
+    @app.command()
+    def encrypt() -> None:
+        """Encrypt addresses that were shipped in clear, by an older version: until then no erasure reaches them."""
+        total = 0
+        with open_platform() as platform, platform.projector_pool.connection() as connection:
+            connection.execute("SET statement_timeout = 0")
+            keep, root = platform.settings.edge.journal_keep_days, platform.settings.data_dir / "archive"
+            for edge_id, day, count in encrypt_all(connection, root, keep, datetime.now(UTC), *encrypting(platform)):
+                total += count
+                typer.echo(f"{edge_id}, {day}: {count} segments")
+        typer.echo(f"{total} segments encrypted")
 
     @app.command()
     def restore(day: Day) -> None:

@@ -15,7 +15,7 @@ from projections.peers.binary import Place
 from projections.peers.projection import peers
 from runtime.db import Writer
 from runtime.facts import Fact
-from runtime.journal import BrokenChain, Head, Segment, verify
+from runtime.journal import COLUMNS, BrokenChain, Head, Segment, verify
 
 #: What is settled at once ends with the segment that reaches this: the more, the fewer rows of users and torrents are
 #: written per announce; it takes 2 KB of memory each, and two seconds, in which nobody sees any of it.
@@ -105,8 +105,7 @@ def _refuse_archived(db: Writer, event: EdgeJournal.SegmentsRecorded) -> None:
 def _segments(db: Writer, event: EdgeJournal.SegmentsRecorded) -> Iterator[Segment]:
     """The segments that the fact names; the journal is a source of facts like the log."""
     found = db.rows(
-        "SELECT edge_id, seq, announces, first_at, last_at, sha256, previous, data FROM journal.segment"
-        " WHERE edge_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
+        f"SELECT {COLUMNS} FROM journal.segment WHERE edge_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
         (event.edge_id, event.first_seq, event.last_seq),
     )
     return (Segment(*row) for row in found)

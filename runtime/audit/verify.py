@@ -49,6 +49,7 @@ WHERE NOT EXISTS (SELECT FROM named n WHERE (n.edge_id, n.seq, n.sha) = (h.edge_
 """
 _FIRST: LiteralString = " ORDER BY 1 LIMIT 1"
 _TOPIC = "edge_journal.segments_recorded"
+_ENCRYPTED = "edge_journal.addresses_encrypted"
 #: Archived events that are looked at together.
 _AT_ONCE = 10_000
 
@@ -119,13 +120,14 @@ def verify_journals(connection: Connection[Any], archive: EventArchive | None = 
     with connection.transaction():
         connection.execute("LOCK TABLE es.event IN ACCESS SHARE MODE")  # no event moves meanwhile
         ends = dict[str, _Named]()
-        for some in _named(connection, archive) if archive else ():
+        for some in _named(connection, archive, _TOPIC) if archive else ():
             _refuse(connection, f"WITH named AS ({_IN_FILES}) {_WRONG} {_FIRST}", some)
             ends.update((one.edge_id, one) for one in some)
         named: LiteralString = f"WITH named AS ({_IN_TABLE})"
         _refuse(connection, f"{named} {_WRONG} {_FIRST}", [])
         both: LiteralString = f"WITH named AS ({_IN_TABLE} UNION ALL {_IN_FILES})"
         _refuse(connection, f"{both} {_BEYOND} {_FIRST}", list(ends.values()))
+        _check_encrypted(connection, archive)
 
 
 def _refuse(connection: Connection[Any], query: LiteralString, named: Sequence[_Named]) -> None:
@@ -137,11 +139,23 @@ def _refuse(connection: Connection[Any], query: LiteralString, named: Sequence[_
         raise Tampered(*row)
 
 
-def _named(connection: Connection[Any], archive: EventArchive) -> Iterator[list[_Named]]:
-    """What archived events name, in order, some at a time."""
+def _check_encrypted(connection: Connection[Any], archive: EventArchive | None) -> None:
+    """Every replacement of segments is one that an event tells of."""
+    rows = connection.execute(_IN_TABLE, {"topic": _ENCRYPTED}).fetchall()
+    told = {(edge_id, last, of_all) for _, edge_id, last, of_all in rows}
+    for some in _named(connection, archive, _ENCRYPTED) if archive else ():
+        told |= {(one.edge_id, one.seq, one.sha256) for one in some}
+    held = connection.execute("SELECT edge_id, first_seq, last_seq, sha256 FROM journal.encrypted ORDER BY 1, 2")
+    for edge_id, first, last, of_all in held.fetchall():
+        if (edge_id, last, of_all) not in told:
+            raise Tampered(None, f"no event tells that segments {first} to {last} of {edge_id} were encrypted")
+
+
+def _named(connection: Connection[Any], archive: EventArchive, topic: str) -> Iterator[list[_Named]]:
+    """What archived events of the topic name, in order, some at a time."""
     held = pieces(connection)
     rows = archive.rows(connection, -1, held[-1].last_position) if held else iter(())
-    found = (_Named.of(one) for one in map(read, rows) if one.topic == _TOPIC)
+    found = (_Named.of(one) for one in map(read, rows) if one.topic == topic)
     while some := list(islice(found, _AT_ONCE)):
         yield some
 

@@ -13,7 +13,7 @@ import runtime
 from runtime.cli import app
 
 #: Verbs that save facts of the site, all in the name of the system, which no account can take on.
-AS_THE_SYSTEM = {"up", "migrate", "users create", "users erase", "backup recover"}
+AS_THE_SYSTEM = {"up", "migrate", "users create", "users erase", "backup recover", "journal encrypt"}
 #: Makes up people and acts in their names, which are nobody's accounts before.
 AS_MADE_UP_PEOPLE = {"demo"}
 #: Verbs that run a part, read, or work on what is derived or kept: no command, so nobody acts.

@@ -38,6 +38,7 @@ SINCE = frozenset(
         "achievement_catalogue.rule_changed",
         "achievement_catalogue.rule_defined",
         "achievement_catalogue.rule_withdrawn",
+        "edge_journal.addresses_encrypted",
         "erasure.retention_ended",
         "torrent_fills.noted",
         "torrent_fills.opened",

@@ -14,6 +14,7 @@ from domain.announces import Announce, Event, encode
 from domain.base import SYSTEM
 from projections.peers import peers
 from runtime import journal_archive
+from runtime.cli import encrypting
 from runtime.journal import GENESIS, BrokenChain, Segment, heads, seal, segments
 from runtime.journal_archive import ArchiveRefused, Manifest
 from runtime.journal_cli import journal_commands
@@ -194,7 +195,7 @@ def test_the_commands_say_what_they_did(stored: Platform) -> None:
     from contextlib import nullcontext
 
     run = CliRunner()
-    app = journal_commands(lambda: nullcontext(stored))
+    app = journal_commands(lambda: nullcontext(stored), encrypting)
     assert "2 chains, 18 segments, 0 flaws" in run.invoke(app, ["verify"]).output
     assert "2 days archived" in run.invoke(app, ["archive"]).output
     listed = run.invoke(app, ["list"]).output
