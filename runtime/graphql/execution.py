@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import structlog
 from fastapi import Request
 from graphql import ExecutionResult, GraphQLError
-from psycopg import Connection
+from psycopg import Connection, DatabaseError
 from psycopg.errors import QueryCanceled
 from pydantic import BaseModel
 
@@ -118,6 +118,9 @@ class Execution:
         except DomainError:
             outcome = "refused"
             raise
+        except DatabaseError:
+            self.close()  # its transaction is of no use to other fields
+            raise
         finally:
             GRAPHQL_FIELDS.labels(name, outcome).inc()
             GRAPHQL_DURATION.labels(name).observe(time.monotonic() - began)
@@ -144,6 +147,9 @@ class Execution:
             found = load(self, keys)
         except DomainError as refused:
             return refused
+        except DatabaseError:
+            self.close()
+            raise
         self.lists.add(one for value in found.values() for one in (value if isinstance(value, list) else [value]))
         return found
 
