@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import hypothesis
 import psycopg
@@ -17,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 from psycopg import sql
 from redis import Redis
+from starlette.datastructures import State
 
 import domain
 from domain.base import Aggregate
@@ -177,12 +179,22 @@ def given(platform: Platform) -> Given:
     return Given(platform)
 
 
-@pytest.fixture
-def app(platform: Platform) -> FastAPI:
-    """The whole API over the test's platform."""
+@pytest.fixture(scope="session")
+def whole_app() -> FastAPI:
+    """The whole API over no platform: what its routes depend on is found out at its first request, in a third of a
+    second."""
     from runtime.api import create_app
 
-    return create_app(platform)
+    return create_app(cast(Platform, SimpleNamespace(settings=Settings())))
+
+
+@pytest.fixture
+def app(whole_app: FastAPI, platform: Platform) -> Iterator[FastAPI]:
+    """The whole API over the test's platform."""
+    whole_app.state = State({"platform": platform})
+    yield whole_app
+    whole_app.state = State()
+    whole_app.dependency_overrides.clear()
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from httpx import Response
 
 from domain.base import SYSTEM
 from domain.users import User
-from runtime.api import create_app
 from runtime.platform import Platform
 from tests.given import rows_of
 from tests.in_process import TestClient
@@ -25,11 +25,11 @@ TEXT = "I have seeded everything that I ever downloaded, for years."
 
 
 @pytest.fixture
-def taking(platform: Platform, members: Members) -> TestClient:
+def taking(platform: Platform, members: Members, app: FastAPI) -> TestClient:
     """The API of a site that takes applications."""
     changed = platform.settings.registration.model_copy(update={"mode": "application"})
     platform.settings = platform.settings.model_copy(update={"registration": changed})
-    return TestClient(create_app(platform))
+    return TestClient(app)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -18,7 +19,6 @@ from domain.errors import Conflict
 from domain.sessions import Session
 from domain.users import User
 from projections.users import users
-from runtime.api import create_app
 from runtime.platform import Platform
 from runtime.settings import Settings
 from tests.given import projected, rows_of
@@ -29,15 +29,13 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def with_registration(
-    settings: Settings, make_platform: Callable[..., Platform], platform: Platform
-) -> Callable[..., TestClient]:
+def with_registration(settings: Settings, platform: Platform, app: FastAPI) -> Callable[..., TestClient]:
     """The API of a site whose registration is set otherwise."""
 
     def make(**registration: Any) -> TestClient:
         changed = settings.model_copy(update={"registration": settings.registration.model_copy(update=registration)})
         platform.settings = changed
-        return TestClient(create_app(platform))
+        return TestClient(app)
 
     return make
 

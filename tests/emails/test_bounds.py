@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from httpx import Response
 
 from commands.password_resets import answer_reset_requests
 from domain.base import SYSTEM
 from domain.users import User
-from runtime.api import create_app
 from runtime.platform import Platform
 from tests.given import rows_of
 from tests.in_process import TestClient
@@ -26,11 +26,11 @@ VICTIM = "victim@example.org"
 
 
 @pytest.fixture
-def verifying(platform: Platform, members: Members) -> TestClient:
+def verifying(platform: Platform, members: Members, app: FastAPI) -> TestClient:
     """The API of a site that verifies addresses and takes applications."""
     changed = platform.settings.registration.model_copy(update={"verify_email": True})
     platform.settings = platform.settings.model_copy(update={"registration": changed})
-    return TestClient(create_app(platform))
+    return TestClient(app)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from httpx import Response
 
 from domain.base import SYSTEM
 from domain.users import User
-from runtime.api import create_app
 from runtime.email_tokens import forget_old_tokens
 from runtime.platform import Platform
 from runtime.worker.due import settle_emails
@@ -32,11 +32,11 @@ def alice(members: Members) -> Member:
 
 
 @pytest.fixture
-def verifying(platform: Platform, members: Members) -> TestClient:
+def verifying(platform: Platform, members: Members, app: FastAPI) -> TestClient:
     """The API of a site that verifies addresses."""
     changed = platform.settings.registration.model_copy(update={"verify_email": True})
     platform.settings = platform.settings.model_copy(update={"registration": changed})
-    return TestClient(create_app(platform))
+    return TestClient(app)
 
 
 def register(api: TestClient, name: str, email: str) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from httpx import Response
 
 from commands.policies.note_invited import note_invited
@@ -18,7 +19,6 @@ from domain.claims import Claim
 from domain.groups import Group, group_id
 from domain.invites import InviteAllowance, allowance_id
 from domain.users import User
-from runtime.api import create_app
 from runtime.platform import Platform
 from runtime.store import new_id
 from runtime.worker.due import expire_invites
@@ -34,13 +34,13 @@ REFUSED = (422, "invite")
 
 
 @pytest.fixture
-def in_mode(platform: Platform, members: Members) -> Callable[[str], TestClient]:
+def in_mode(platform: Platform, members: Members, app: FastAPI) -> Callable[[str], TestClient]:
     """The API of a site that takes newcomers in this way."""
 
     def make(mode: str) -> TestClient:
         changed = platform.settings.registration.model_copy(update={"mode": mode})
         platform.settings = platform.settings.model_copy(update={"registration": changed})
-        return TestClient(create_app(platform))
+        return TestClient(app)
 
     return make
 
