@@ -17,12 +17,13 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from redis import Redis
 from starlette.datastructures import State
 
 import domain
 from domain.base import Aggregate
-from runtime.embedded import Postgres, Valkey
+from runtime.embedded import DATABASE, Postgres, Valkey
 from runtime.gathering.writer import GatheringWriter
 from runtime.knowledge import Knowledge
 from runtime.migrate import migrate
@@ -79,15 +80,36 @@ def valkey(engine_dir: Path) -> Iterator[Valkey]:
     engine.stop()
 
 
+@pytest.fixture(scope="session")
+def furnished(postgres: Postgres, valkey: Valkey, engine_dir: Path) -> str:
+    """The name of a database with default data, which every projection has read."""
+    from commands.policies import POLICIES
+    from projections import ALL
+    from tests.members import Members
+
+    url = own_database(postgres)
+    settings = settings_of(url, valkey, engine_dir / "furnished")
+    with Platform(settings, domain.EVENTS, (*ALL, *POLICIES), secrets=SECRETS) as platform:
+        Members(platform).catch_up()
+    return str(conninfo_to_dict(url)["dbname"])
+
+
 @pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    """The URL of a database of its own, as its owner."""
-    url = fresh_database(postgres)
-    with psycopg.connect(url, autocommit=True) as connection:  # grants on a database are not in its copies
-        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO tracker_projector")
-        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+def database(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[str]:
+    """The URL of a database of its own, as its owner; where there are members, with default data."""
+    has_members = "members" in request.fixturenames
+    url = own_database(postgres, request.getfixturevalue("furnished") if has_members else DATABASE)
     yield url
     drop_database(postgres, url)
+
+
+def own_database(postgres: Postgres, template: str = DATABASE) -> str:
+    """The URL of a copy; grants on a database are not in its copies."""
+    url = fresh_database(postgres, template)
+    with psycopg.connect(url, autocommit=True) as connection:
+        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO tracker_projector")
+        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+    return url
 
 
 @pytest.fixture
@@ -102,8 +124,12 @@ def settings(database: str, valkey: Valkey, tmp_path: Path) -> Settings:
     """Settings whose servers are this test's engines."""
     with Redis.from_url(valkey.url()) as client:
         client.flushall()
+    return settings_of(database, valkey, tmp_path)
+
+
+def settings_of(database: str, valkey: Valkey, data_dir: Path) -> Settings:
     servers = {"database": {"url": as_user(database, "tracker_app"), "owner_url": database}}
-    return Settings.model_validate({"data_dir": tmp_path, "redis": {"url": valkey.url()}, **servers})
+    return Settings.model_validate({"data_dir": data_dir, "redis": {"url": valkey.url()}, **servers})
 
 
 @pytest.fixture
@@ -146,13 +172,9 @@ def shared_platform(postgres: Postgres, valkey: Valkey) -> Iterator[Platform]:
     from commands.policies import POLICIES
     from projections import ALL
 
-    url = fresh_database(postgres)
-    with psycopg.connect(url, autocommit=True) as connection:
-        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO tracker_projector")
-        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+    url = own_database(postgres)
     with TemporaryDirectory(dir=memory()) as directory:
-        servers = {"database": {"url": as_user(url, "tracker_app"), "owner_url": url}, "redis": {"url": valkey.url()}}
-        settings = Settings.model_validate({"data_dir": Path(directory), **servers})
+        settings = settings_of(url, valkey, Path(directory))
         with Platform(settings, domain.EVENTS, (*ALL, *POLICIES), secrets=SECRETS) as platform:
             yield without_worker(platform)
     drop_database(postgres, url)
@@ -208,7 +230,7 @@ def members(platform: Platform) -> Members:
     """A site with default data, whom anybody may join."""
     from tests.members import Members
 
-    return Members(platform)
+    return Members(platform, furnished=True)
 
 
 @pytest.fixture

@@ -75,10 +75,12 @@ class Member:
 class Members:
     """A site with default data, and everybody who joins it."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, *, furnished: bool = False) -> None:
+        """Default data is written, unless the database was copied from one that has it."""
         self.platform = platform
-        seed(platform.store(SYSTEM, "seed"))
-        projected(platform, groups)
+        if not furnished:
+            seed(platform.store(SYSTEM, "seed"))
+            projected(platform, groups)
 
     def join(self, name: str, group: str = "member", *, points: int = 0, password: str = "") -> Member:
         """A new member of that group with so many whole points, who can call at once.

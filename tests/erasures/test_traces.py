@@ -108,7 +108,7 @@ def test_every_personal_field_of_every_event_is_gone_from_the_read_tables(
         if platform.store(SYSTEM).find(Erasure, erasure_id(subject)) is None:
             platform.store(SYSTEM).save(Erasure.begin(subject))
         platform.keyring.destroy(subject)
-    completes(platform, owner, _Site(platform))
+    completes(platform, owner, Members(platform, furnished=True))
     assert dump.places(dump.everything(database, valkey.url(), tmp_path), *marking.marks) == set()
     assert is_as_rebuilt(platform)
 
@@ -128,11 +128,6 @@ class MarkingKeyring:
 
     def open(self, subject: UUID, sealed: str, context: str) -> str:
         return self._keyring.open(subject, sealed, context)
-
-
-class _Site(Members):
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
 
 
 def completes(platform: Platform, owner: psycopg.Connection[Any], members: Members) -> None:

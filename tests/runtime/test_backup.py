@@ -156,13 +156,8 @@ def brought_back(busy: Busy, url: str, data_dir: Path | None = None, **how: Any)
 
 def differences(platform: Platform) -> int:
     """What a restored site's read tables differ in from those that its facts make; they caught up first."""
-    Members.catch_up(_AlreadySeeded(platform))
+    Members(platform, furnished=True).catch_up()
     return sum(table.differences for one in ALL for table in verify_projection(platform, one))
-
-
-class _AlreadySeeded(Members):
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
 
 
 def count(url: str, query: str) -> Any:
@@ -192,7 +187,7 @@ def test_the_restored_site_goes_on_behind_every_position_of_the_lost_one(
     busy.backup()
     brought_back(busy, empty)
     lost = busy.position
-    site = Busy(_AlreadySeeded(opened(empty)), empty, busy.root, busy.data_dir)
+    site = Busy(Members(opened(empty), furnished=True), empty, busy.root, busy.data_dir)
     site.people = list(busy.people)
     site.day()
     assert count(empty, f"SELECT min(position) FROM es.event WHERE position > {lost}") > lost + ERA
