@@ -15,8 +15,9 @@ from tracker_edge import compiled
 
 #: What an announce goes through, without engines.
 SLICE = (
-    "access announce bencode client_rules compact connection_ids families http_fuzz http_protocol journal limits query"
-    " selection swarms udp_desk udp_protocol udp_wire unregistered usual vectors wire"
+    "access announce bencode client_rules compact connection_ids families http_forms http_fuzz http_protocol journal"
+    " limits query scrape_vectors selection sound_replies swarm_vectors swarms udp_desk udp_protocol udp_wire"
+    " unregistered usual vectors wire"
 ).split()
 
 
