@@ -1,5 +1,4 @@
-"""What many tests stand on: a note-taking platform (three events, one projection, one policy, one small API), and a site
-that comes back from backups."""
+"""A note-taking platform (three events, one projection, one policy, one small API), and a site for backups."""
 
 from __future__ import annotations
 
