@@ -20,11 +20,14 @@ from psycopg.errors import LockNotAvailable
 from runtime.backup import copying, erased, manifest
 from runtime.backup.manifest import BackupRefused, EdgeHead, File, Manifest
 from runtime.backup.tables import SUBJECTS, Mode, Part, Table, migrations, tables
+from runtime.export.selection import safe_position
 from runtime.journal import heads
 
 #: Appends wait while the snapshot is taken, for milliseconds; who does not get the lock lets them go on.
 LOCK_TIMEOUT = "1s"
 LOCK_ATTEMPTS = 20
+#: Of the advisory locks of appenders, each of which is named after a position (see es.append).
+FLOOR = 1 << 61
 #: A blob belongs to no position. What was made within this time before the last backup may not have been in it yet.
 BLOB_OVERLAP = "1 hour"
 
@@ -199,21 +202,17 @@ def _alone(root: Path) -> Iterator[None]:
 def _snapshot(owner_url: str) -> Iterator[tuple[Connection[Any], int]]:
     """A connection that sees exactly the facts up to the position that is given with it, and lets none go into files.
 
-    SHARE mode waits until nobody has drawn a position and not committed, and lets nobody draw one before the other
-    connection has its snapshot.
+    Nobody appends between the position and the snapshot of the other connection.
     """
     with _reading(owner_url) as reading, psycopg.connect(owner_url) as locking:
         locking.execute("SELECT set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
         locking.commit()
-        _lock(locking)
-        drawn = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM es.position"
-        row = locking.execute(drawn).fetchone()
+        position = _hold_appends(locking)
         # Before there is a snapshot: a partition that is dropped after it is in neither the tables nor the files of it.
         reading.execute("LOCK TABLE es.event, journal.segment IN ACCESS SHARE MODE")
         _begin(reading)
         locking.rollback()
-        assert row is not None
-        yield reading, int(row[0])
+        yield reading, position
 
 
 @contextmanager
@@ -231,15 +230,29 @@ def _begin(connection: Connection[Any]) -> None:
     connection.execute("SET TIME ZONE 'UTC'")
 
 
-def _lock(connection: Connection[Any]) -> None:
-    for attempts_left in reversed(range(LOCK_ATTEMPTS)):
+def _hold_appends(connection: Connection[Any]) -> int:
+    """Lets nobody append until this transaction ends; returns the last position, up to which all is committed.
+
+    Whoever appends draws positions while it holds a lock under the last one before them: the next ones wait for ours.
+    Those who came before are waited for, and one that looked before and drew since is seen. Raises `BackupRefused`.
+    """
+    for _ in range(LOCK_ATTEMPTS):
         try:
+            position = _drawn(connection)
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (FLOOR | position,))
             connection.execute("LOCK TABLE es.event IN SHARE MODE")
-            return
+            if _drawn(connection) == position and safe_position(connection) == position:
+                return position
         except LockNotAvailable:
-            connection.rollback()
-            if not attempts_left:
-                raise BackupRefused("a long transaction holds es.event, try again later") from None
+            pass
+        connection.rollback()
+    raise BackupRefused("a long transaction holds es.event, try again later")
+
+
+def _drawn(connection: Connection[Any]) -> int:
+    row = connection.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM es.position").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _past(connection: Connection[Any], root: Path, key_fingerprint: str) -> list[Manifest]:
