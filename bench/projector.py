@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 import domain
+from domain.announce_addresses import encrypted
 from domain.announces import Announce, Event, encode
 from domain.base import SYSTEM
 from domain.tally import Tally
@@ -108,7 +109,8 @@ class Site:
     def ship(self, records: list[Announce]) -> None:
         first, last = (datetime.fromtimestamp(record.received_at_us / 1e6, UTC) for record in (records[0], records[-1]))
         self.seq += 1
-        segment = journal.seal(EDGE, self.seq, len(records), first, last, self._previous, encode(records))
+        payload = encrypted(encode(records), self.platform.keyring.write_keys)
+        segment = journal.seal(EDGE, self.seq, len(records), first, last, self._previous, payload)
         self._previous = segment.sha256
         self._ship([segment])
 

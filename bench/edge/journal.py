@@ -15,6 +15,8 @@ import psycopg
 
 from bench.catalogue import made_up
 from bench.load.population import Session, Shares, session
+from bench.stand_alone import made_up_keys
+from domain.announce_addresses import encrypted
 from domain.announces import Announce, encode
 from runtime.embedded import Postgres
 from runtime.journal import GENESIS, Segment, insert, seal
@@ -74,7 +76,8 @@ def _segments(edge_id: str, shipments: Iterator[list[Announce]]) -> Iterator[Seg
     previous = GENESIS
     for seq, announces in enumerate(shipments, start=1):
         first, last = (datetime.fromtimestamp(announces[at].received_at_us / 1e6, UTC) for at in (0, -1))
-        segment = seal(edge_id, seq, len(announces), first, last, previous, encode(announces))
+        payload = encrypted(encode(announces), made_up_keys)
+        segment = seal(edge_id, seq, len(announces), first, last, previous, payload)
         previous = segment.sha256
         yield segment
 
