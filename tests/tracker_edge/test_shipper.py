@@ -92,6 +92,31 @@ def test_files_wait_while_the_store_is_away(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_files_wait_while_the_keys_cannot_be_asked(tmp_path: Path) -> None:
+    """No address leaves in clear because the database of keys is away."""
+
+    async def run() -> None:
+        journal, store, away = Journal(tmp_path, 1), MemoryStore(), [True]
+
+        def asked(users: Sequence[bytes]) -> list[bytes]:
+            if away[0]:
+                raise ConnectionError("the keys are away")
+            return keys(users)
+
+        await closed(journal, [1], [2])
+        ship = Shipper(journal, "edge", store.ship, asked, GENESIS, interval_s=0.01)
+        shipping = asyncio.create_task(ship.ship_closed())
+        while not ship.failures:
+            await asyncio.sleep(0.01)
+        assert (journal.closed, store.segments) == ([1, 2], [])
+        away[0] = False
+        await asyncio.wait_for(shipping, 5)
+        assert (numbers(store), ship.failures) == ([1, 2], 0)
+        await journal.close()
+
+    asyncio.run(run())
+
+
 def test_what_the_store_has_already_is_not_shipped_again(tmp_path: Path) -> None:
     """The answer to a shipment was lost, or a crash came before the deletion; the bytes in the store may differ."""
 
