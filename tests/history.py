@@ -502,14 +502,15 @@ def _segments(platform: Platform, users: list[User], torrents: list[Torrent]) ->
             announces=len(announces),
             sha256=segment.sha256.hex(),
         )
-    platform.store(SYSTEM, "cli").record(
-        EdgeJournal.AddressesEncrypted,
-        EdgeJournal.encryption_id("edge-1"),
-        edge_id="edge-1",
-        first_seq=1,
-        last_seq=2,
-        sha256="00" * 32,
-    )
+    for first, last in ((1, 2), (3, 3)):
+        platform.store(SYSTEM, "cli").record(
+            EdgeJournal.AddressesEncrypted,
+            EdgeJournal.encryption_id("edge-1"),
+            edge_id="edge-1",
+            first_seq=first,
+            last_seq=last,
+            sha256="00" * 32,
+        )
 
 
 def _inserting(segment: journal.Segment) -> Callable[[Cursor[Any]], None]:
