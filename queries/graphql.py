@@ -1,7 +1,7 @@
 """The same questions as over REST, as many as fit into one document, with their answers joined.
 
-What a root field is, who may ask it and what it refuses is said by its route; here stands only which routes there are,
-and which answers lead to which others.
+What a root field is, who may ask it and what it refuses is said by its route; here stands only which answers lead to
+which others.
 """
 
 from __future__ import annotations

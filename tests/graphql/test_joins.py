@@ -90,6 +90,7 @@ def _answered(client: Client, who: Member, document: str, statements: list[str])
     statements.clear()
     answer = client.api.post("/graphql", json={"query": document}, headers=who.headers)
     assert answer.status_code == 200, answer.text
+    assert '"internal"' not in answer.text
     return list(statements), answer.json()
 
 
