@@ -13,7 +13,7 @@ from rich.table import Table
 
 from runtime import journal_archive
 from runtime.journal import BrokenChain
-from runtime.journal_encryption import Declare, Encrypt, encrypt_all
+from runtime.journal_encryption import Declare, Encrypt, days_in_clear, encrypt_all
 from runtime.platform import Platform
 
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC, as in 2031-01-31")]
@@ -53,7 +53,12 @@ def journal_commands(
             except BrokenChain as error:
                 typer.echo(str(error))
                 raise typer.Exit(1) from None
+            in_clear = days_in_clear(connection)
         typer.echo(f"{chains} chains, {segments} segments, 0 flaws")
+        if in_clear:
+            typer.echo(
+                f"{in_clear} days have addresses in clear, which no erasure reaches: run `tracker journal encrypt`"
+            )
 
     @app.command()
     def archive() -> None:

@@ -45,6 +45,11 @@ def encrypt_all(
     _archive_again(connection, root, keep_days, now)
 
 
+def days_in_clear(connection: Connection[Any]) -> int:
+    """How many days, in the table and in files, have addresses that were shipped in clear."""
+    return len({*_archived_in_clear(connection), *(day for _, day in _in_clear(connection))})
+
+
 def _encrypt_some(connection: Connection[Any], edge_id: str, day: date, encrypt: Encrypt, declare: Declare) -> int:
     """The next segments that follow one another, together with the event that says so; returns how many."""
     with connection.cursor(row_factory=class_row(Segment)) as cursor:

@@ -264,8 +264,10 @@ class Edge:
             self._evict_leaving(leaving)
 
     def _evict_leaving(self, leaving: Leaving) -> None:
-        if leaving.users or leaving.torrents:
-            self._spawn(self._evict(self.swarms.evict(leaving.users, leaving.torrents)))
+        if leaving.users:
+            self._spawn(self._evict(self.swarms.evict(leaving.users, ()), self._snapshots.outdate))
+        if leaving.torrents:
+            self._spawn(self._evict(self.swarms.evict((), leaving.torrents)))
         if leaving.leechers:
             self._spawn(self._evict(self.swarms.evict_leechers(leaving.leechers)))
 
@@ -274,12 +276,17 @@ class Edge:
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
 
-    async def _evict(self, leaving: Iterable[Gone | None]) -> None:
+    async def _evict(self, leaving: Iterable[Gone | None], then: Callable[[], None] = lambda: None) -> None:
+        """Removes them, and does what is to follow if there was anybody."""
+        somebody = False
         for number, gone in enumerate(leaving):
             if gone is not None:
+                somebody = True
                 self._expired(gone)
             if gone is None or number % EVICT_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        if somebody:
+            then()
 
     def _connection(self) -> asyncio.Protocol:
         return cast(asyncio.Protocol, self.server.connection())  # by its methods, not by its ancestors

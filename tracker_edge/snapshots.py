@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,9 @@ from tracker_edge.swarms import Swarms
 
 log = structlog.get_logger()
 
+#: The pause between two that are written because somebody has left for good.
+PAUSE_S = 15.0
+
 
 class Snapshots:
     """Those of one edge, in one file; none is written where the store could not go on from it."""
@@ -28,6 +32,7 @@ class Snapshots:
         self._max_age_s = settings.peer_ttl_s // 4
         self._sources = sources
         self._writing: int | None = None  # the process that writes one
+        self._outdated = asyncio.Event()
 
     def restore(self, replay: Callable[[Announce], None], count: Callable[[bytes, int], None]) -> tuple[int, bytes]:
         """Reads what the swarms are made of: the snapshot and what came after, or else the store's own view."""
@@ -57,10 +62,17 @@ class Snapshots:
             ends = {**self._sources.ends, self._edge_id: last_seq}
             self._writing = snapshot.fork_and_write(self._path, self._edge_id, swarms, ends, now_s)
 
+    def outdate(self) -> None:
+        """Somebody was sent away: whose addresses are in the last one may be about to be forgotten."""
+        self._outdated.set()
+
     async def keep(self, begin: Callable[[], None]) -> None:
-        """One every few minutes; one that failed is tried again at the next turn."""
+        """One every few minutes, or soon; one that failed is tried again at the next turn."""
         while self._sources.restore_after is not None:
-            await asyncio.sleep(snapshot.EVERY_S)
+            await asyncio.sleep(PAUSE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._outdated.wait(), snapshot.EVERY_S - PAUSE_S)
+            self._outdated.clear()
             begin()
             await self.written()
 

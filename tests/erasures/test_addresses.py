@@ -36,7 +36,7 @@ from tests.given import rows_of
 from tests.members import PASSWORD, Agent, Client
 from tests.torrents.uploads import file_of
 from tests.tracker_edge.edges import get, peer
-from tracker_edge import snapshot
+from tracker_edge import snapshot, snapshots
 from tracker_edge.http import wall_us
 from tracker_edge.server import Edge, from_platform
 
@@ -159,8 +159,11 @@ def test_an_erasure_ends_addresses_in_segments_files_exports_and_swarms(
     valkey: Valkey,
     tmp_path: Path,
     logged: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    site = Site(client, tmp_path / "data")
+    monkeypatch.setattr(snapshots, "PAUSE_S", 0.2)
+    site, edge_id = Site(client, tmp_path / "data"), platform.settings.edge.id
+    swarms = site.folder / "edge" / edge_id / snapshot.NAME
     told: list[bytes] = []
 
     async def work() -> None:
@@ -179,6 +182,8 @@ def test_an_erasure_ends_addresses_in_segments_files_exports_and_swarms(
             async with asyncio.timeout(5):
                 while any(session.user_id == site.gone.id.bytes for session in edge.swarms.sessions()):
                     await asyncio.sleep(0.01)
+                while site.gone.id.bytes in {one.user_id for one in snapshot.read(swarms, edge_id, 99).sessions}:
+                    await asyncio.sleep(0.05)
             told.append(await site.announce(edge, site.stays, STAYS, 2, event="started"))
         await asyncio.to_thread(client.members.catch_up)
 
@@ -186,8 +191,6 @@ def test_an_erasure_ends_addresses_in_segments_files_exports_and_swarms(
     uvloop.run(work())
 
     assert [any(one.encode() in reply for one in GONE) for reply in told] == [True, False]
-    edge_id = platform.settings.edge.id
-    swarms = site.folder / "edge" / edge_id / snapshot.NAME
     assert places_of(before) == {"read.peer", str(swarms)}
     after = dump.everything(database, valkey.url(), tmp_path, str(logged))
     assert dump.places(after, *GONE) == set()

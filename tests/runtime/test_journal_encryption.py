@@ -97,6 +97,9 @@ def test_everything_is_encrypted_once_and_nothing_else_is_changed(old: Platform,
         assert len(archived(old, root)) == 5, "two days of each edge, and the one of the later edge"
     before, said = stored(old, root), announces(old, root)
     app = journal_commands(lambda: nullcontext(old), encrypting)
+    whole = f"3 chains, {2 * SEGMENTS + 1} segments, 0 flaws"
+    assert CliRunner().invoke(app, ["verify"]).output.splitlines()[0] == whole
+    assert CliRunner().invoke(app, ["verify"]).output.splitlines()[1].startswith(f"{len(AGES)} days have addresses")
     done = CliRunner().invoke(app, ["encrypt"])
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, f"{2 * SEGMENTS} segments encrypted"), done.output
     after = stored(old, root)
@@ -109,6 +112,7 @@ def test_everything_is_encrypted_once_and_nothing_else_is_changed(old: Platform,
     assert {one.address for segment in after for one in decode(segment.payload)} == {b""}
     assert is_whole(old, root)
     assert CliRunner().invoke(app, ["encrypt"]).output == "0 segments encrypted\n"
+    assert CliRunner().invoke(app, ["verify"]).output == f"{whole}\n"
     if in_files:
         assert len({manifest.day for manifest in archived(old, root)}) == 0, "they are in files already"
         with old.projector_pool.connection() as connection:
