@@ -20,7 +20,7 @@ from runtime.audit.verify import verify
 from runtime.db import open_pool
 from runtime.embedded import Postgres
 from runtime.migrate import migrate
-from runtime.platform import PROJECTOR_ROLE
+from runtime.roles import PROJECTOR_ROLE
 
 _COLUMNS = (
     "position, recorded_at, stream_id, version, part, type, schema_version, event_id, command_id, correlation_id,"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from domain.api_keys import Scope
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import AccountOwner, ReadDb
+from runtime.http.deps import AccountOwner, CredentialsDb
 from runtime.http.pages import Page, PageDep
 
 router = APIRouter(prefix="/api/v1/users/me/api-keys", tags=["api keys"], route_class=StrictRoute)
@@ -31,7 +31,7 @@ class ApiKeyItem(BaseModel):
 
 
 @router.get("", dependencies=[fresh("api_keys")])
-def list_api_keys(caller: AccountOwner, db: ReadDb, page: PageDep) -> Page[ApiKeyItem]:
+def list_api_keys(caller: AccountOwner, db: CredentialsDb, page: PageDep) -> Page[ApiKeyItem]:
     """The caller's keys, newest first; the keys themselves are shown to nobody."""
     after = page.after("api_keys")
     with db.cursor(row_factory=class_row(ApiKeyItem)) as cursor:

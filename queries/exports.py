@@ -23,7 +23,7 @@ from runtime.archives import kept_archive
 from runtime.facts import AnyFact, FactLog
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import AccountOwner, Clock, PlatformDep, ReadDb
+from runtime.http.deps import AccountOwner, Clock, CredentialsDb, PlatformDep, ReadDb
 from runtime.http.openapi import problem_response
 from runtime.platform import Platform
 from runtime.store import NoSuchThing
@@ -124,7 +124,7 @@ def get_export(caller: AccountOwner, db: ReadDb, now: Clock) -> ExportState:
         404: problem_response("There is none: nobody asked for one, or its time is over."),
     },
 )
-def download_export(caller: AccountOwner, db: ReadDb, platform: PlatformDep, now: Clock) -> ArchiveResponse:
+def download_export(caller: AccountOwner, db: CredentialsDb, platform: PlatformDep, now: Clock) -> ArchiveResponse:
     """The caller's archive, until its time is over."""
     archive = kept_archive(db, platform.keyring, caller.user_id, now)
     if archive is None:

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel
 
 from runtime.http.body import StrictRoute
-from runtime.http.deps import AccountOwner, ReadDb
+from runtime.http.deps import AccountOwner, CredentialsDb
 from runtime.http.pages import Page, PageDep, PageRequest
 from runtime.http.types import Id
 
@@ -33,7 +33,7 @@ class FailedLogin(BaseModel):
 
 
 @router.get("/me/failed-logins")
-def list_own_failed_logins(caller: AccountOwner, db: ReadDb, page: PageDep) -> Page[FailedLogin]:
+def list_own_failed_logins(caller: AccountOwner, db: CredentialsDb, page: PageDep) -> Page[FailedLogin]:
     """Failed tries at the caller's own account, newest first."""
     return _failed_logins(caller.user_id, db, page)
 

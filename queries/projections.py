@@ -155,7 +155,7 @@ def follow_progress(staff: Manager, platform: PlatformDep) -> StreamingResponse:
 def _progress(platform: Platform) -> Iterator[str]:
     said: dict[str, str] = {}
     for _ in range(TELL_MAX):
-        with platform.pool.connection() as connection:
+        with platform.query_pool.connection() as connection:
             found = [RunShown.model_validate(run) for run in runs.states(connection)]
         for run in found:
             data = run.model_dump_json()

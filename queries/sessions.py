@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from domain.sessions import device_of
 from runtime.http.body import StrictRoute
-from runtime.http.deps import AccountOwner, Clock, ReadDb
+from runtime.http.deps import AccountOwner, Clock, CredentialsDb
 from runtime.http.pages import Page, PageDep
 from runtime.http.types import Id
 
@@ -33,7 +33,7 @@ class SessionItem(BaseModel):
 
 
 @router.get("")
-def list_own_sessions(caller: AccountOwner, db: ReadDb, page: PageDep, now: Clock) -> Page[SessionItem]:
+def list_own_sessions(caller: AccountOwner, db: CredentialsDb, page: PageDep, now: Clock) -> Page[SessionItem]:
     """Where the caller is signed in, newest first."""
     after = page.after("sessions")
     with db.cursor(row_factory=dict_row) as cursor:

@@ -36,7 +36,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
     def verify_(against: Against = None) -> None:
         """Compare every event and journal with what was sealed; exit 1 at the first that differs."""
         known = list(export.read_heads(against).blocks) if against else []
-        with open_platform() as platform, platform.projector_pool.connection() as connection, _progress() as tell:
+        with open_platform() as platform, platform.audit_pool.connection() as connection, _progress() as tell:
             connection.execute("SET statement_timeout = 0")
             try:
                 found = verify(connection, _key(platform), known, platform.history.archive, tell)
@@ -50,7 +50,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
     @app.command()
     def head(as_json: Annotated[bool, typer.Option("--json", help="to keep for --against")] = False) -> None:
         """The newest head that the site has signed, and the key that it signs with."""
-        with open_platform() as platform, platform.projector_pool.connection() as connection:
+        with open_platform() as platform, platform.audit_pool.connection() as connection:
             found, key = stored.last_block(connection), public_key(platform.site_key(PURPOSE)).hex()
         if as_json:
             typer.echo("\n".join(export.head_lines([found] if found else [], [], key)))
@@ -61,7 +61,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
     @app.command()
     def heads(out: Annotated[Path, typer.Option("--out", help="a file that is not there yet")]) -> None:
         """Every head and redaction into a file, by which an export of the events can be checked without the site."""
-        with open_platform() as platform, platform.projector_pool.connection() as connection, out.open("x") as file:
+        with open_platform() as platform, platform.audit_pool.connection() as connection, out.open("x") as file:
             key, gone = public_key(platform.site_key(PURPOSE)).hex(), redactions.redactions(connection)
             for line in export.head_lines(stored.blocks(connection), gone, key):
                 file.write(line + "\n")
@@ -101,7 +101,7 @@ def audit_commands(open_platform: OpenPlatform) -> typer.Typer:
     @app.command("redactions")
     def list_redactions() -> None:
         """What was taken out of the log, when, and why."""
-        with open_platform() as platform, platform.projector_pool.connection() as connection:
+        with open_platform() as platform, platform.audit_pool.connection() as connection:
             for one in redactions.redactions(connection):
                 typer.echo(f"{one.position}  {one.redacted_at:%Y-%m-%d}  {', '.join(one.fields)}  {one.reason}")
 

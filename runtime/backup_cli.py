@@ -28,6 +28,7 @@ from runtime.physical_cli import Erase, add_physical
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildFailed, rebuild
+from runtime.roles import BACKUP_ROLE, renamed, role_url
 from runtime.search import SearchAway, Sender, TaskFailed
 from runtime.secrets import ensure
 from runtime.settings import Settings
@@ -66,11 +67,11 @@ def backup_commands(
         settings = attached(load())
         with _one_line(), _progress() as tell:
             made = create(
-                settings.database.owner_url or settings.database.url,
+                role_url(settings, BACKUP_ROLE),
                 _root(settings, root),
                 settings.data_dir,
                 ensure(settings).key_encryption,
-                keys_url=settings.keys.owner_url or settings.keys.database_url,
+                keys_url=settings.keys.backup_url or renamed(settings.keys.database_url, BACKUP_ROLE),
                 since_last=since_last,
                 progress=tell,
             )

@@ -84,7 +84,7 @@ def _unsafe(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.keys.database_url:
         yield "keys.database_url", "must be set in production: a restored site must not bring back who was erased"
     yield from _unsafe_mail(settings.mail)
-    for path in ("database.url", "database.owner_url", "keys.database_url", "keys.owner_url"):
+    for path in (path for path in dict(leaves(settings)) if path.startswith(("database.", "keys.")) and "url" in path):
         if _loses_commits(str(dict(leaves(settings))[path])):
             yield path, "turns off fsync or synchronous_commit"
     if settings.edge.allow_private_addresses:

@@ -45,9 +45,18 @@ class PooledConnection(Connection[Any]):
 
 
 def open_pool(
-    url: str, role: str, size: int, *, timeout_s: float = POOL_TIMEOUT_S, derived: bool = False
+    url: str,
+    role: str,
+    size: int,
+    *,
+    idle: int = 1,
+    timeout_s: float = POOL_TIMEOUT_S,
+    derived: bool = False,
+    reading: str | None = None,
 ) -> ConnectionPool[Connection[Any]]:
-    """A pool of autocommit connections that act as `role`, whoever the URL logs in as.
+    """A pool of autocommit connections that act as `role`, whoever the URL logs in as; `idle` are there unasked.
+
+    With `reading` its transactions are read-only, and unqualified names mean those of that schema.
 
     `derived` is for what is worked out from facts: rows and position are one transaction, so a crash of the server only
     has it worked out again, and its commits need not wait for the disk.
@@ -57,6 +66,9 @@ def open_pool(
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         # Whatever the server's zone is: the last moments of year 9999 have no date in Python east of Greenwich.
         connection.execute("SET TIME ZONE 'UTC'")
+        if reading is not None:
+            connection.execute("SET default_transaction_read_only = on")
+            connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(reading)))
         if derived:
             connection.execute("SET synchronous_commit = off")
         connection.execute("SET lock_timeout = '5s'")
@@ -65,7 +77,7 @@ def open_pool(
 
     return ConnectionPool(
         url,
-        min_size=1,
+        min_size=idle,
         max_size=size,
         timeout=timeout_s,
         open=True,

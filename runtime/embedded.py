@@ -50,7 +50,7 @@ LEFTOVER_TIMEOUT_S = 15.0
 POSTGRES_OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "80",
+    "max_connections": "100",
     "shared_buffers": "128MB",
     "jit": "off",  # our queries are short
     "timezone": "UTC",

@@ -229,7 +229,7 @@ def add_journal_export(journal: typer.Typer, open_platform: OpenPlatform, readin
         """Announces into Parquet or NDJSON files, from the store and from archived days; verify with `tracker events
         verify-export`."""
         _must_confirm(with_addresses, yes)
-        with open_platform() as platform, platform.projector_pool.connection() as connection:
+        with open_platform() as platform, platform.audit_pool.connection() as connection:
             wanted = Wanted(*_times(since, until), platform.keyring.read_keys if with_addresses else None)
             archive = platform.settings.data_dir / "archive"
             with _progress("segments") as shown:
@@ -254,7 +254,7 @@ def _span(piece: Piece) -> str:
 def _log(
     open_platform: OpenPlatform, kinds: tuple[type[Aggregate.Event], ...], with_personal: bool
 ) -> Iterator[tuple[SelectedFacts, Connection[Any]]]:
-    with open_platform() as platform, platform.projector_pool.connection() as connection:
+    with open_platform() as platform, platform.audit_pool.connection() as connection:
         yield SelectedFacts(platform.history, kinds, with_personal=with_personal), connection
 
 

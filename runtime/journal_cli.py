@@ -31,7 +31,7 @@ def journal_commands(
     def list_days() -> None:
         """Every day of every edge, and where it lies."""
         table = Table("day", "edge", "first", "last", "announces", "where")
-        with open_platform() as platform, platform.projector_pool.connection() as connection:
+        with open_platform() as platform, platform.audit_pool.connection() as connection:
             stored = connection.execute(
                 "SELECT day, edge_id, min(seq), max(seq), sum(announces) FROM journal.segment GROUP BY 1, 2"
             ).fetchall()
@@ -45,7 +45,7 @@ def journal_commands(
     @app.command()
     def verify() -> None:
         """Check every chain from its first segment to its end, in the store and in files; exit 1 at the first flaw."""
-        with open_platform() as platform, platform.projector_pool.connection() as connection:
+        with open_platform() as platform, platform.audit_pool.connection() as connection:
             chains = segments = 0
             try:
                 for head in journal_archive.verify_all(connection, platform.settings.data_dir / "archive"):

@@ -11,7 +11,6 @@ from typing import Any, Self
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from domain.base import Aggregate
@@ -25,15 +24,16 @@ from runtime.knowledge import Knowledge, lag_s
 from runtime.projection import Follower
 from runtime.queue import Waker, open_broker
 from runtime.recorder import Metadata
+from runtime.roles import APP_ROLE, AUDIT_ROLE, PROJECTOR_ROLE, QUERY_ROLE, role_url
 from runtime.secrets import Secrets, ensure
 from runtime.settings import Settings
 from runtime.store import History, Store, unbound_metadata
 from runtime.tokens import Tokens
 
-APP_ROLE = "tracker_app"
-PROJECTOR_ROLE = "tracker_projector"
 #: A projector process runs a few followers at once, and a rebuild beside them.
 PROJECTOR_CONNECTIONS = 8
+#: One command of the CLI.
+AUDIT_CONNECTIONS = 2
 #: Keys are cached, and most requests need none.
 KEYS_CONNECTIONS = 4
 
@@ -66,8 +66,14 @@ class Platform:
         self.pool = self._pool(settings.database.url, APP_ROLE, settings.database.max_connections)
         if settings.production:
             refuse_forgetful(self.pool)
+        # A process connects as the roles that it uses: these pools have no connection until asked for one.
+        size = settings.database.max_connections
+        self.query_pool = self._pool(role_url(settings, QUERY_ROLE), QUERY_ROLE, size, idle=0, reading="read")
         self.projector_pool = self._pool(
-            projector_url(settings.database.url), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS, derived=True
+            role_url(settings, PROJECTOR_ROLE), PROJECTOR_ROLE, PROJECTOR_CONNECTIONS, idle=0, derived=True
+        )
+        self.audit_pool = self._pool(
+            role_url(settings, AUDIT_ROLE), AUDIT_ROLE, AUDIT_CONNECTIONS, idle=0, reading="es"
         )
         keys_url = settings.keys.database_url
         refuse_elsewhere(self.pool, here=not keys_url)
@@ -135,15 +141,7 @@ class Platform:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pool(self, url: str, role: str, size: int, *, derived: bool = False) -> ConnectionPool[Connection[Any]]:
-        pool = open_pool(url, role, size, derived=derived)
+    def _pool(self, url: str, role: str, size: int, **how: Any) -> ConnectionPool[Connection[Any]]:
+        pool = open_pool(url, role, size, **how)
         self._open.callback(pool.close)
         return pool
-
-
-def projector_url(url: str) -> str:
-    """The same server for the projectors. A URL that logs in as the application's role may not take on another one, so
-    it logs in as the projector's; any other (an owner's) may take on both."""
-    if conninfo_to_dict(url).get("user") != APP_ROLE:
-        return url
-    return make_conninfo(url, user=PROJECTOR_ROLE)

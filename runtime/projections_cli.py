@@ -22,7 +22,7 @@ from runtime import health
 from runtime.dead_letters_cli import dead_letters_commands
 from runtime.follower_settings import pause as pause_live
 from runtime.follower_settings import resume as resume_live
-from runtime.platform import APP_ROLE, Platform
+from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import (
     Rebuilt,
@@ -42,6 +42,7 @@ from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, rebuild_all
 from runtime.rebuild.past import build_past, build_what_if, drop_schema
 from runtime.rebuild.sample import PARTS, Drift, check_sample, drifts, due
 from runtime.rebuild.shadow import Told
+from runtime.roles import APP_ROLE
 from runtime.settings import Settings
 
 #: How often the bars are drawn.

@@ -68,7 +68,12 @@ class Server(Section):
 class Database(Section):
     url: DatabaseUrl = ""  # role tracker_app; "" = embedded
     owner_url: DatabaseUrl = ""  # role that owns the schema and runs migrations; "" = url
-    max_connections: Positive = 20
+    # Roles with less rights (runtime/roles.py); "" = as `url`, with the role's name and the same password.
+    query_url: DatabaseUrl = ""  # tracker_query
+    projector_url: DatabaseUrl = ""  # tracker_projector
+    audit_url: DatabaseUrl = ""  # tracker_audit
+    backup_url: DatabaseUrl = ""  # tracker_backup
+    max_connections: Positive = 20  # of each of the two pools that answer requests: one appends, one reads
 
 
 class Keys(Section):
@@ -76,6 +81,7 @@ class Keys(Section):
 
     database_url: DatabaseUrl = ""  # "" = embedded, or the site's own database where `database.url` is set
     owner_url: DatabaseUrl = ""  # "" = database_url
+    backup_url: DatabaseUrl = ""  # tracker_backup; "" = as `database_url`, with the role's name
 
 
 class Backup(Section):

@@ -157,17 +157,31 @@ def test_secrets_are_mounted_where_they_are_read(name: str) -> None:
 
 def test_the_database_has_the_roles_that_migrations_and_urls_name() -> None:
     roles = set(re.findall(r"CREATE ROLE (\w+) LOGIN", (ROOT / "ops/compose/roles.sh").read_text()))
-    migration = (ROOT / "migrations/0001_event_store.sql").read_text()
-    assert roles == set(re.findall(r"'(tracker_\w+)'", migration.split("LOOP")[0]))
+    migrations = [(ROOT / "migrations" / name).read_text() for name in ("0001_event_store.sql", "0102_roles.sql")]
+    assert roles == {role for one in migrations for role in re.findall(r"'(tracker_\w+)'", one.split("LOOP")[0])}
     secret = (ROOT / "ops/compose/trial/tracker.env").read_text()
     trial_dir = ROOT / "ops/compose/trial"
     app_password = (trial_dir / "app_password").read_text()
     owner_password = (trial_dir / "postgres_password").read_text()
     postgres = services("trial")["postgres"]["environment"]
     assert f"//tracker_app:{app_password}@postgres:5432/{postgres['POSTGRES_DB']}\n" in secret
-    assert f"//{postgres['POSTGRES_USER']}:{owner_password}@postgres:5432/{postgres['POSTGRES_DB']}\n" in secret
+    owner = f"//{postgres['POSTGRES_USER']}:{owner_password}@postgres:5432/{postgres['POSTGRES_DB']}\n"
+    assert owner in (trial_dir / "owner.env").read_text()
     key = tomllib.loads((trial_dir / "meilisearch.toml").read_text())["master_key"]
     assert f"APP__SEARCH__API_KEY={key}\n" in secret
+
+
+@both
+def test_only_what_migrates_is_told_who_owns_the_database(name: str) -> None:
+    trial_dir = ROOT / "ops/compose/trial"
+    told, others = ((trial_dir / file).read_text().splitlines()[1:] for file in ("owner.env", "tracker.env"))
+    assert [line.partition("=")[0] for line in told if line not in others] == [
+        "APP__DATABASE__OWNER_URL",
+        "APP__KEYS__OWNER_URL",
+    ]
+    assert set(others) < set(told)
+    mounted = {service: services(name)[service]["secrets"][0]["source"] for service in OURS}
+    assert {service for service, source in mounted.items() if source == "owner_env"} == {"migrate"}
 
 
 def listening(settings: Settings) -> dict[str, set[str]]:

@@ -13,7 +13,8 @@ from domain.announce_addresses import WriteKeys
 from domain.announces import Announce
 from domain.base import SYSTEM
 from runtime.journal import GENESIS, heads
-from runtime.platform import APP_ROLE, Platform
+from runtime.platform import Platform
+from runtime.roles import APP_ROLE
 from tracker_edge import restore, unregistered
 from tracker_edge.access import Changes
 from tracker_edge.access_table import AccessFollower

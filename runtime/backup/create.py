@@ -20,14 +20,12 @@ from psycopg.errors import LockNotAvailable
 from runtime.backup import copying, erased, manifest
 from runtime.backup.manifest import BackupRefused, EdgeHead, File, Manifest
 from runtime.backup.tables import SUBJECTS, Mode, Part, Table, migrations, tables
-from runtime.export.selection import safe_position
 from runtime.journal import heads
 
 #: Appends wait while the snapshot is taken, for milliseconds; who does not get the lock lets them go on.
 LOCK_TIMEOUT = "1s"
 LOCK_ATTEMPTS = 20
 #: Of the advisory locks of appenders, each of which is named after a position (see es.append).
-FLOOR = 1 << 61
 #: A blob belongs to no position. What was made within this time before the last backup may not have been in it yet.
 BLOB_OVERLAP = "1 hour"
 
@@ -35,7 +33,7 @@ Progress = Callable[[str, int], None]
 
 
 def create(
-    owner_url: str,
+    url: str,
     root: Path,
     data_dir: Path,
     key_encryption: bytes,
@@ -53,7 +51,7 @@ def create(
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(_alone(root))
-        connection, position = stack.enter_context(_snapshot(owner_url))
+        connection, position = stack.enter_context(_snapshot(url))
         # After the facts: whoever is in them had a key before.
         keys = connection
         if keys_url:
@@ -199,12 +197,12 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _snapshot(owner_url: str) -> Iterator[tuple[Connection[Any], int]]:
+def _snapshot(url: str) -> Iterator[tuple[Connection[Any], int]]:
     """A connection that sees exactly the facts up to the position that is given with it, and lets none go into files.
 
     Nobody appends between the position and the snapshot of the other connection.
     """
-    with _reading(owner_url) as reading, psycopg.connect(owner_url) as locking:
+    with _reading(url) as reading, psycopg.connect(url) as locking:
         locking.execute("SELECT set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
         locking.commit()
         position = _hold_appends(locking)
@@ -233,26 +231,17 @@ def _begin(connection: Connection[Any]) -> None:
 def _hold_appends(connection: Connection[Any]) -> int:
     """Lets nobody append until this transaction ends; returns the last position, up to which all is committed.
 
-    Whoever appends draws positions while it holds a lock under the last one before them: the next ones wait for ours.
-    Those who came before are waited for, and one that looked before and drew since is seen. Raises `BackupRefused`.
+    Raises `BackupRefused`.
     """
     for _ in range(LOCK_ATTEMPTS):
         try:
-            position = _drawn(connection)
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (FLOOR | position,))
-            connection.execute("LOCK TABLE es.event IN SHARE MODE")
-            if _drawn(connection) == position and safe_position(connection) == position:
-                return position
+            row = connection.execute("SELECT es.hold_appends()").fetchone()
         except LockNotAvailable:
-            pass
-        connection.rollback()
+            connection.rollback()
+            continue
+        assert row is not None
+        return int(row[0])
     raise BackupRefused("a long transaction holds es.event, try again later")
-
-
-def _drawn(connection: Connection[Any]) -> int:
-    row = connection.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM es.position").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _past(connection: Connection[Any], root: Path, key_fingerprint: str) -> list[Manifest]:

@@ -346,10 +346,17 @@ AnonymousStore = Annotated[Store, Depends(anonymous_store)]
 
 
 def read_db(platform: PlatformDep) -> Iterator[Connection[Any]]:
-    """A connection that sees the read tables and can change nothing."""
+    """A connection that sees the read tables and the log, and can change nothing."""
+    with platform.query_pool.connection() as connection, connection.transaction():
+        yield connection
+
+
+def credentials_db(platform: PlatformDep) -> Iterator[Connection[Any]]:
+    """As `read_db`, for what somebody is shown of sessions, keys and devices: it sees what proves identities, too."""
     with platform.pool.connection() as connection, connection.transaction():
         connection.execute("SET TRANSACTION READ ONLY; SET LOCAL search_path = read")
         yield connection
 
 
 ReadDb = Annotated[Connection[Any], Depends(read_db)]
+CredentialsDb = Annotated[Connection[Any], Depends(credentials_db)]

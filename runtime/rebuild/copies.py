@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from runtime.platform import APP_ROLE
+from runtime.roles import APP_ROLE
 
 
 def run(connection: Connection[Any], query: Any, *names: str) -> Any:

@@ -16,7 +16,7 @@ from psycopg.errors import DuplicateSchema, UndefinedObject
 
 from domain.errors import NotFound
 from runtime.facts import FactLog
-from runtime.platform import APP_ROLE, Platform
+from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild.compare import TableCheck, compare
 from runtime.rebuild.copies import run
@@ -25,6 +25,7 @@ from runtime.rebuild.overlay import Overlay
 from runtime.rebuild.runs import Run
 from runtime.rebuild.shadow import Shadow, Told, alone, hold_follower, live_position
 from runtime.rebuild.swap import patiently
+from runtime.roles import APP_ROLE
 
 #: What says of a schema that it is one of these and may be dropped.
 MARK = "made by tracker projections: "

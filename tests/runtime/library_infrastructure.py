@@ -24,8 +24,8 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from runtime.db import open_pool
-from runtime.platform import APP_ROLE
 from runtime.recorder import FloorRecorder
+from runtime.roles import APP_ROLE
 from runtime.snapshots import SnapshotRecorder
 from runtime.store import unbound_metadata
 from tests.given import ACTOR

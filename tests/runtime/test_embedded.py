@@ -54,7 +54,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on"), ("data_checksums", "on")]
-    + [("listen_addresses", ""), ("server_encoding", "UTF8"), ("TimeZone", "UTC"), ("max_connections", "80")],
+    + [("listen_addresses", ""), ("server_encoding", "UTF8"), ("TimeZone", "UTC"), ("max_connections", "100")],
 )
 def test_postgresql_keeps_what_it_acknowledged_and_listens_to_this_machine_only(
     postgres: Postgres, setting: str, value: str

@@ -1,0 +1,1 @@
+DROP FUNCTION es.hold_appends();
