@@ -4,6 +4,7 @@ BEGIN
   EXECUTE format('REVOKE ALL ON %s FROM tracker_backup', to_regclass('_yoyo_migration'));
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM tracker_query, tracker_audit, tracker_backup', current_database());
 END $$;
+ALTER DEFAULT PRIVILEGES IN SCHEMA journal REVOKE SELECT ON TABLES FROM tracker_audit;
 ALTER DEFAULT PRIVILEGES IN SCHEMA es, journal, credentials, keys REVOKE SELECT ON TABLES FROM tracker_backup;
 SET ROLE tracker_projector;
 ALTER DEFAULT PRIVILEGES FOR ROLE tracker_projector IN SCHEMA read

@@ -30,7 +30,9 @@ GRANT SELECT ON journal.unregistered_hash TO tracker_query;
 
 GRANT SELECT ON es.event, es.event_type, es.event_partition, es.stream, es.archived_events, es.block, es.redaction,
   es.position TO tracker_audit;
-GRANT SELECT ON journal.segment, journal.head, journal.archived_day TO tracker_audit;
+GRANT SELECT ON ALL TABLES IN SCHEMA journal TO tracker_audit;  -- whatever the chains of edges are checked with
+REVOKE SELECT ON journal.unregistered_hash FROM tracker_audit;
+ALTER DEFAULT PRIVILEGES IN SCHEMA journal GRANT SELECT ON TABLES TO tracker_audit;
 
 GRANT USAGE ON SCHEMA credentials, keys TO tracker_backup;
 GRANT SELECT ON ALL TABLES IN SCHEMA es, journal, credentials, keys TO tracker_backup;

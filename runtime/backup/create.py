@@ -25,7 +25,6 @@ from runtime.journal import heads
 #: Appends wait while the snapshot is taken, for milliseconds; who does not get the lock lets them go on.
 LOCK_TIMEOUT = "1s"
 LOCK_ATTEMPTS = 20
-#: Of the advisory locks of appenders, each of which is named after a position (see es.append).
 #: A blob belongs to no position. What was made within this time before the last backup may not have been in it yet.
 BLOB_OVERLAP = "1 hour"
 
