@@ -38,7 +38,7 @@ from runtime.rebuild import (
 from runtime.rebuild import cancel as cancel_run
 from runtime.rebuild.orders import carry_out
 from runtime.rebuild.overlay import read_overlay
-from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, rebuild_all
+from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, largest_first, rebuild_all
 from runtime.rebuild.past import build_past, build_what_if, drop_schema
 from runtime.rebuild.sample import PARTS, Drift, check_sample, drifts, due
 from runtime.rebuild.shadow import Told
@@ -133,6 +133,8 @@ def projections_commands(
         for one in done:
             if one.before:
                 typer.echo(f"{one.name}: gone on with after {one.before} of {one.facts} facts")
+        if len(done) > 1:
+            _echo_shares(done)
         typer.echo(f"{sum(one.tables for one in done)} tables, {sum(one.rows for one in done)} rows rebuilt")
 
     @app.command("verify")
@@ -241,7 +243,19 @@ def _rebuilt(
 ) -> Iterable[Rebuilt]:
     if processes == 1:
         return (rebuild(platform, projection) for projection in projections)
-    return rebuild_all(opener, [projection.name for projection in projections], processes)
+    names = [projection.name for projection in largest_first(platform, projections)]
+    return rebuild_all(opener, names, processes)
+
+
+def _echo_shares(done: Sequence[Rebuilt]) -> None:
+    """Where the time went."""
+    whole_s = sum(one.took_s for one in done) or 1.0
+    for one in sorted(done, key=lambda one: -one.took_s):
+        rate = (one.facts - one.before) / one.took_s if one.took_s else 0.0
+        typer.echo(
+            f"{one.name}: {one.facts:,} facts make {one.rows:,} rows in {one.took_s:.1f} s,"
+            f" {rate:,.0f} facts/s, {one.took_s / whole_s:.0%} of the time"
+        )
 
 
 def _verify(site: Callable[[], Platform], projections: Sequence[Projection], examples: int) -> None:

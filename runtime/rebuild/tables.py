@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +26,15 @@ def _silent(position: int, head: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild made; `facts` is how many it read, `before` how many of them a run that was interrupted had."""
+    """What a rebuild made; `facts` is how many it read, `before` how many of them a run that was interrupted had, and
+    `took_s` how long the rest took."""
 
     name: str
     tables: int
     rows: int
     facts: int
     before: int = 0
+    took_s: float = 0.0
 
 
 def rebuild(
@@ -42,6 +45,7 @@ def rebuild(
     `progress(position, head)` is called after each batch. The tables of before stay as the standby. A run that was
     interrupted is gone on with, if its code was this.
     """
+    began = time.monotonic()
     with _shadow(platform, projection, "rebuild", progress, ordered) as (run, shadow):
         connection = shadow.connection
         shadow.fill(lambda: shadow.log.safe_position(connection))
@@ -49,7 +53,8 @@ def rebuild(
         shadow.fill(lambda: shadow.log.safe_position(connection))  # what came while they were made
         patiently(lambda: swap_in(shadow, run.swapped), projection.name)
         rows = sum(count_rows(connection, sql.Identifier("read", table)) for table in projection.tables)
-        return Rebuilt(projection.name, len(projection.tables), rows, shadow.facts, run.made.facts)
+        took_s = time.monotonic() - began
+        return Rebuilt(projection.name, len(projection.tables), rows, shadow.facts, run.made.facts, took_s)
 
 
 def verify(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,14 @@ def test_two_projections_are_rebuilt_by_two_processes(
 ) -> None:
     owner.execute("SET ROLE tracker_projector; CREATE TABLE read.more_note (note_id uuid PRIMARY KEY); RESET ROLE")
     owner.execute("GRANT SELECT ON read.more_note TO tracker_app; DELETE FROM read.note_line")
-    assert Cli(settings, projection, more_notes()).run("rebuild", "--all", "--processes", "2")[0] == 0
+    code, said = Cli(settings, projection, more_notes()).run("rebuild", "--all", "--processes", "2")
+    assert code == 0
+    *shares, whole = said.splitlines()
+    assert [re.sub(r"[\d.,]+ (s|facts/s)|\d+%", "…", line) for line in sorted(shares)] == [
+        "more: 2 facts make 2 rows in …, …, … of the time",
+        "notes: 6 facts make 6 rows in …, …, … of the time",
+    ]
+    assert re.fullmatch(r"\d tables, \d+ rows rebuilt", whole)
     assert lines(notes, "read") == [(ONE, "Ada", 11), (OTHER, "Ada", 12)]
     assert rows_of(notes, "SELECT note_id FROM read.more_note ORDER BY 1") == [(ONE,), (OTHER,)]
     states = rows_of(notes, "SELECT name, state FROM es.rebuild ORDER BY 1")
