@@ -9,6 +9,7 @@ from psycopg import Connection
 from runtime.rebuild.copies import run
 from runtime.rebuild.past import MARK
 from runtime.rebuild.shadow import LOCK_CLASS
+from runtime.rebuild.swap import name_of_before
 
 
 def drop_copies(connection: Connection[Any]) -> int:
@@ -33,8 +34,20 @@ def drop_standbys(connection: Connection[Any], before: int | None = None) -> int
         ).fetchall()
         for (name,) in rows:
             run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", f"standby_{name}")
+            _drop_those_on_their_way(connection, name)
             count += 1
     return count
+
+
+def _drop_those_on_their_way(connection: Connection[Any], name: str) -> None:
+    """Tables that a process which died has not brought to the standby."""
+    rows = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'read'::regnamespace AND relkind = 'r'"
+        " AND right(relname, length(%(end)s)) = %(end)s",
+        {"end": name_of_before("", name)},
+    ).fetchall()
+    for (table,) in rows:
+        run(connection, "DROP TABLE read.{}", table)
 
 
 def _dropped(connection: Connection[Any], schema: str) -> bool:

@@ -1,8 +1,9 @@
 """Tables exchanged in one transaction: new ones for live ones, or the standby for what took its place.
 
 Readers wait for the exchange alone: the locks are asked for briefly, and again, rather than waited for. What takes the
-place of a table comes beside it before that, under another name, and its indexes, whose names the live ones still have,
-get theirs when readers are served again. So the locks are held for one move and one change of name of each table.
+place of a table comes beside it before that, under another name. Under the locks each live table gets a name of before
+and each new one its own; the way of the old ones to the standby, and the names of indexes, come when readers are served
+again. Should a process die between these, whoever comes next does the rest.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from psycopg import Connection, sql
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from psycopg import Connection
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from runtime.projection import Projection
@@ -20,7 +21,7 @@ from runtime.rebuild.copies import is_alike, run
 from runtime.rebuild.errors import NoStandby, RebuildFailed
 from runtime.rebuild.shadow import Shadow, hold_follower
 
-#: At the end of a name that is another's until readers are served again.
+#: At the end of a name that is another's until readers are served again, as `es.take_places` knows it.
 BESIDE = "~"
 #: Readers that come meanwhile stand behind us for this long at most.
 LOCK_WAIT_MS = 5
@@ -64,8 +65,8 @@ def swap_in(shadow: Shadow, swapped: Callable[[], None]) -> None:
         shadow.fill_rest(shadow.log.safe_position(connection))
         run(connection, "CREATE SCHEMA {}", standby_of(projection))
         swapped()
-        _exchange(connection, projection, shadow.schema, standby_of(projection), before, shadow.position)
-    give_names_back(connection, projection)
+        _exchange(connection, projection, shadow.schema, before, shadow.position)
+    settle(connection, projection)
 
 
 def swap_back(connection: Connection[Any], projection: Projection) -> int:
@@ -74,7 +75,7 @@ def swap_back(connection: Connection[Any], projection: Projection) -> int:
     Raises `NoStandby`.
     """
     standby, aside = standby_of(projection), f"aside_{projection.name}"
-    give_names_back(connection, projection)
+    settle(connection, projection)
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '2s'")
         live = hold_follower(connection, projection.name)
@@ -84,14 +85,15 @@ def swap_back(connection: Connection[Any], projection: Projection) -> int:
         run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", aside)
         run(connection, "ALTER SCHEMA {} RENAME TO {}", standby, aside)
         run(connection, "CREATE SCHEMA {}", standby)
-        _exchange(connection, projection, aside, standby, live, int(found[0]))
-    give_names_back(connection, projection)
+        _exchange(connection, projection, aside, live, int(found[0]))
+    settle(connection, projection)
     run(connection, "DROP SCHEMA {}", aside)
     return int(found[0])
 
 
 def drop_standby(connection: Connection[Any], projection: Projection) -> bool:
     """Give back the room that the tables of before take; returns whether there were any."""
+    settle(connection, projection)
     with connection.transaction():
         run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", standby_of(projection))
         return connection.execute("DELETE FROM es.standby WHERE name = %s", (projection.name,)).rowcount > 0
@@ -102,10 +104,9 @@ def standby_of(projection: Projection) -> str:
     return f"standby_{projection.name}"
 
 
-def _exchange(
-    connection: Connection[Any], projection: Projection, source: str, standby: str, before: int, after: int
-) -> None:
-    """`read` to `standby`, `source` to `read`, positions with them; last in its transaction, since readers wait."""
+def _exchange(connection: Connection[Any], projection: Projection, source: str, before: int, after: int) -> None:
+    """What is live goes, `source` takes its place, positions with them; last in its transaction, since readers wait,
+    and followed by `settle`."""
     name = projection.name
     letters = connection.execute(_EXCHANGE_LETTERS, {"name": name, "position": before}).fetchone()
     if letters and letters[0]:
@@ -116,9 +117,7 @@ def _exchange(
         (after, name),
     )
     _bring_beside(connection, projection, source)
-    moves = sql.SQL("; ").join(_moves(table, standby) for table in projection.tables)
-    _lock(connection, projection)
-    connection.execute(moves)
+    _take_places(connection, projection)
 
 
 def _bring_beside(connection: Connection[Any], projection: Projection, source: str) -> None:
@@ -130,17 +129,23 @@ def _bring_beside(connection: Connection[Any], projection: Projection, source: s
         run(connection, "ALTER TABLE {}.{} SET SCHEMA read", source, table + BESIDE)
 
 
-def _moves(table: str, standby: str) -> sql.Composed:
-    return sql.SQL("ALTER TABLE read.{table} SET SCHEMA {standby}; ALTER TABLE read.{beside} RENAME TO {table}").format(
-        table=sql.Identifier(table), standby=sql.Identifier(standby), beside=sql.Identifier(table + BESIDE)
-    )
+def name_of_before(table: str, projection: str) -> str:
+    """What a table that was live is called in `read` on its way to the standby, as `es.take_places` knows it."""
+    return f"{table}-{projection}"
 
 
-def give_names_back(connection: Connection[Any], projection: Projection) -> None:
-    """Call the indexes of the live tables what migrations call them; it locks out nobody who reads or writes.
-
-    Should a process die between a swap and this, whoever comes next does it.
-    """
+def settle(connection: Connection[Any], projection: Projection) -> None:
+    """Bring the tables that were live to the standby, and call the indexes of those that are what migrations call them;
+    it locks out nobody who reads or writes."""
+    standby = standby_of(projection)
+    with connection.transaction():
+        # Against an erasure that removes the standby meanwhile.
+        connection.execute("SELECT FROM es.standby WHERE name = %s FOR UPDATE", (projection.name,))
+        for table in projection.tables:
+            before = name_of_before(table, projection.name)
+            if connection.execute("SELECT to_regclass(format('read.%%I', %s::text))", (before,)).fetchone() != (None,):
+                run(connection, "ALTER TABLE read.{} SET SCHEMA {}", before, standby)
+                run(connection, "ALTER TABLE {}.{} RENAME TO {}", standby, before, table)
     for table in projection.tables:
         for index in _indexes(connection, "read", table):
             if index.endswith(BESIDE):
@@ -156,16 +161,10 @@ def _indexes(connection: Connection[Any], schema: str, table: str) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def _lock(connection: Connection[Any], projection: Projection) -> None:
-    tables = sql.SQL(", ").join(sql.Identifier("read", table) for table in projection.tables)
-    lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables)
+def _take_places(connection: Connection[Any], projection: Projection) -> None:
+    query, params = "SELECT es.take_places(%s, %s, %s)", (list(projection.tables), projection.name, LOCK_WAIT_MS)
     for _ in range(LOCK_ATTEMPTS):
-        try:
-            with connection.transaction():
-                connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(LOCK_WAIT_MS))
-                connection.execute(lock)
-                connection.execute("SET LOCAL statement_timeout = 0")
-                return
-        except QueryCanceled:
-            time.sleep(LOCK_PAUSE_S)
+        if connection.execute(query, params).fetchone() == (True,):
+            return
+        time.sleep(LOCK_PAUSE_S)
     raise LockNotAvailable(f"the tables of {projection.name} are busy")

@@ -15,7 +15,7 @@ from runtime.rebuild.compare import TableCheck, compare, count_rows
 from runtime.rebuild.errors import RebuildRunning
 from runtime.rebuild.runs import Run, give_up, wish
 from runtime.rebuild.shadow import Shadow, alone, copies_of, hold_follower, live_position, remove_copies
-from runtime.rebuild.swap import drop_standby, give_names_back, patiently, swap_back, swap_in
+from runtime.rebuild.swap import drop_standby, patiently, settle, swap_back, swap_in
 
 Progress = Callable[[int, int], None]
 
@@ -110,7 +110,7 @@ def _shadow(
     """A run of this kind and the copies that it fills, which are gone in the end."""
     schema = copies_of(projection)
     with platform.projector_pool.connection() as connection, alone(connection, projection.name):
-        give_names_back(connection, projection)  # before they are copied
+        settle(connection, projection)  # before they are copied
         with Run.begin(connection, projection, kind, ordered=ordered) as run:
 
             def told(position: int, target: int, facts: int) -> None:

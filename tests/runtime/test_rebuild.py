@@ -28,6 +28,7 @@ from runtime.rebuild import (
     swap,
     verify,
 )
+from runtime.rebuild.forgotten import drop_copies
 from runtime.store import new_id
 from tests.given import ACTOR, projected, rows_of
 from tests.runtime.notes import Note, make_projection
@@ -144,7 +145,7 @@ def test_indexes_that_were_made_for_a_batch_that_failed_are_made_again(
 
 
 @pytest.mark.parametrize("again", [rebuild, roll_back])
-def test_indexes_get_their_names_by_the_next_swap_at_the_latest(
+def test_tables_reach_the_standby_and_indexes_get_their_names_by_the_next_swap_at_the_latest(
     notes: Platform,
     projection: Projection,
     owner: psycopg.Connection[Any],
@@ -154,17 +155,44 @@ def test_indexes_get_their_names_by_the_next_swap_at_the_latest(
     names = "SELECT indexname FROM pg_indexes WHERE schemaname IN ('read', 'standby_notes') AND tablename ~ '^note'"
     before = sorted(owner.execute(names).fetchall())
 
-    def die(connection: object, projection: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(swap, "give_names_back", die)
-        with pytest.raises(KeyboardInterrupt):
-            rebuild(notes, projection)
+    swapped_and_killed(notes, projection, monkeypatch)
     assert {("note_pkey~",), ("note_author_and_lines~",)} <= set(owner.execute(names).fetchall())
+    assert tables_in(owner, "standby_notes") == []
     assert state_is(notes) == "done"  # the tables are the new ones, whatever their indexes are called
     again(notes, projection)
     assert sorted(owner.execute(names).fetchall()) == sorted(2 * before)
+    assert tables_in(owner, "standby_notes") == tables_in(owner, "read") == ["note", "note_line"]
+
+
+def swapped_and_killed(platform: Platform, projection: Projection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild whose process ends when the tables have changed places."""
+    settled, before = swap.settle, iter([True])  # it is called at the beginning, too
+
+    def settle(connection: psycopg.Connection[Any], projection: Projection) -> None:
+        if not next(before, False):
+            raise KeyboardInterrupt
+        settled(connection, projection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "settle", settle)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(platform, projection)
+
+
+def tables_in(owner: psycopg.Connection[Any], schema: str) -> list[str]:
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ '^note' ORDER BY 1"
+    return [str(name) for (name,) in owner.execute(query, (schema,)).fetchall()]
+
+
+def test_an_erasure_removes_old_tables_that_a_killed_process_left_on_their_way(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped_and_killed(notes, projection, monkeypatch)
+    assert tables_in(owner, "read") == ["note", "note-notes", "note_line", "note_line-notes"]
+    with notes.projector_pool.connection() as connection:
+        assert drop_copies(connection) == 2  # with the schema in which the new ones were made
+    assert tables_in(owner, "read") == ["note", "note_line"]
+    assert verify(notes, projection) == [TableCheck("note", 200, 0), TableCheck("note_line", 600, 0)]
 
 
 def test_events_that_arrive_during_a_rebuild_are_in_the_new_tables(notes: Platform, projection: Projection) -> None:

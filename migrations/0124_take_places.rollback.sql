@@ -1,0 +1,1 @@
+DROP FUNCTION es.take_places(text[], text, int);
