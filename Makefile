@@ -50,6 +50,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.restore_drill
 	$(BIN)/python -m tests.campaigns.real_clients
 	$(BIN)/python -m tests.campaigns.pictures
+	$(BIN)/python -m tests.campaigns.markup
 
 lock: $(STAMP)
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
