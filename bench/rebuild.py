@@ -143,6 +143,10 @@ def write_history(platform: Platform, owner: psycopg.Connection[Any], events: in
                         (case, version, case.int & 63, topics[kind], 1, command, command, command,
                          authors[0], "api", encode({"timestamp": at, **data}))
                     )  # fmt: skip
+    owner.execute(  # as appends leave it: whoever reads a stream asks there where it lies
+        "INSERT INTO es.stream (stream_id, version, first_position, last_position)"
+        " SELECT stream_id, max(version), min(position), max(position) FROM es.event GROUP BY 1"
+    )
 
 
 @contextmanager
@@ -158,7 +162,7 @@ def site(events: int) -> Iterator[tuple[Platform, Settings, psycopg.Connection[A
             owner.execute(f"SET ROLE tracker_projector; {TABLES} RESET ROLE")
             began = time.perf_counter()
             write_history(platform, owner, events)
-            owner.execute("VACUUM ANALYZE es.event")
+            owner.execute("VACUUM ANALYZE es.event, es.stream")
             print(f"{events:,} events written in {time.perf_counter() - began:.1f} s", flush=True)
             yield platform, settings, owner
 
