@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
-from commands.claims import hold
+from commands.claims import hold, let_go
 from commands.invites import held_for, mail_invite
 from domain.applications import LINK_MAX, LINKS_MAX, TEXT_MAX, AlreadyApplied, Application
 from domain.claims import Claim, personal_claim_id
@@ -95,11 +95,7 @@ def reject_application(
 
 
 def _released(store: Store, site_secret: bytes, application: Application) -> list[Claim]:
-    claim = store.find(Claim, _claim_id(site_secret, application.email))
-    if claim is None or claim.holder_id != application.id:
-        return []
-    claim.release()
-    return [claim]
+    return let_go(store, _claim_id(site_secret, application.email), application.id)
 
 
 def _claim_id(site_secret: bytes, email: str) -> UUID:

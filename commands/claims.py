@@ -1,4 +1,4 @@
-"""How a command takes what may exist once."""
+"""How a command takes what may exist once, and gives it back."""
 
 from __future__ import annotations
 
@@ -19,4 +19,13 @@ def hold(store: Store, claim_id: UUID, kind: str, holder_id: UUID, taken: Confli
     if claim.holder_id is not None:
         raise taken
     claim.retake(holder_id)
+    return [claim]
+
+
+def let_go(store: Store, claim_id: UUID, holder_id: UUID) -> list[Claim]:
+    """The claim, released, to be saved with what held it; empty when that holds it no more."""
+    claim = store.find(Claim, claim_id)
+    if claim is None or claim.holder_id != holder_id:
+        return []
+    claim.release()
     return [claim]

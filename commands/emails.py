@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from psycopg import Cursor
 from pydantic import Field
 
-from commands.claims import hold
+from commands.claims import hold, let_go
 from commands.passwords import must_know_password
 from commands.security_notices import notice_to
 from commands.users import end_access, ended_access
@@ -239,11 +239,7 @@ def user_with_email(store: Store, site_secret: bytes, email: str) -> User | None
 
 
 def _released(store: Store, site_secret: bytes, email: str, user_id: UUID) -> list[Claim]:
-    claim = store.find(Claim, _claim_id(site_secret, email))
-    if claim is None or claim.holder_id != user_id:
-        return []
-    claim.release()
-    return [claim]
+    return let_go(store, _claim_id(site_secret, email), user_id)
 
 
 def _claim_id(site_secret: bytes, email: str) -> UUID:

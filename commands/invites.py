@@ -11,7 +11,7 @@ from psycopg import Cursor
 from pydantic import Field
 
 from commands.bans import ban_in_force
-from commands.claims import hold
+from commands.claims import hold, let_go
 from commands.emails import link, user_with_email
 from commands.parking import must_not_be_parked
 from commands.warnings import must_not_be_warned
@@ -215,11 +215,7 @@ def _own(store: Store, invite_id: UUID, caller: Caller) -> Invite:
 
 
 def _released(store: Store, site_secret: bytes, invite: Invite) -> list[Claim]:
-    claim = store.find(Claim, _claim_id(site_secret, invite.email))
-    if claim is None or claim.holder_id != invite.id:
-        return []
-    claim.release()
-    return [claim]
+    return let_go(store, _claim_id(site_secret, invite.email), invite.id)
 
 
 def _claim_id(site_secret: bytes, email: str) -> UUID:
