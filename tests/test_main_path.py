@@ -22,6 +22,7 @@ def test_the_main_path(tmp_path: Path) -> None:
         earn_a_bounty(sysop, member, torrent)
         decide_a_case(site, sysop, member, torrent)
         read_the_audit_log(sysop, member, torrent)
+        ask_it_all_at_once(sysop, member, torrent)
         rebuild_everything(site)
         assert site.stop() == 0
 
@@ -135,6 +136,30 @@ def read_the_audit_log(sysop: Api, member: Api, torrent: Any) -> None:
     assert {"torrent.uploaded", "torrent.approved"} <= {e["action"] for e in about}
     assert all(e["command_id"] and e["at"] for e in entries)
     member.send("GET", "/audit", 403)
+
+
+def ask_it_all_at_once(sysop: Api, member: Api, torrent: Any) -> None:
+    """The same by GraphQL, in one document."""
+    document = """query all($torrent: ID!) {
+        torrent(torrent_id: $torrent) { name times_completed uploader { user { username stats { uploaded } } } }
+        requests { items { state bounty requester { username } torrent { name } bounties { amount } } }
+        cases { items { state outcome subject { torrent { name } } moderator { user { group } } } }
+        audit_entries(type: "torrent.uploaded") { items { actor { username } subject { torrent { name } } } }
+        own_account { bonus_points ledger { items { amount kind } } }
+    }"""
+    shown = sysop.ask(document, torrent=torrent["id"])
+    name = {"name": "A Film About Ledgers"}
+    uploader = {"user": {"username": "alice", "stats": {"uploaded": stats(sysop)["uploaded"]}}}
+    assert shown["torrent"] == {**name, "times_completed": 1, "uploader": uploader}
+    bounty = {"state": "accepted", "bounty": 120.5, "bounties": [{"amount": 120.5}]}
+    assert shown["requests"]["items"] == [{**bounty, "requester": {"username": "bob"}, "torrent": name}]
+    case = {"state": "decided", "outcome": "dismissed", "moderator": {"user": {"group": "moderator"}}}
+    assert shown["cases"]["items"] == [{**case, "subject": {"torrent": name}}]
+    assert shown["audit_entries"]["items"] == [{"actor": {"username": "alice"}, "subject": {"torrent": name}}]
+    assert shown["own_account"] == {
+        "bonus_points": 120.5,
+        "ledger": {"items": [{"amount": 120.5, "kind": "bounty_paid"}]},
+    }
 
 
 def rebuild_everything(site: Site) -> None:

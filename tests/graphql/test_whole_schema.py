@@ -1,12 +1,17 @@
-"""Each root field answers what its route answers, to the last digit, about a site that has one of everything."""
+"""Everything that can be asked, of a site that has one of everything: answered as its routes do, to the last digit, and
+never a failure of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from queries import SCHEMA
 from runtime.http import deps
@@ -15,6 +20,7 @@ from tests.authorization.cast import Cast
 from tests.authorization.rows import ROWS
 from tests.authorization.site import Route, Site, rehearsing, routes
 from tests.graphql.documents import ROOTS, alone, required
+from tests.graphql.generated import THING, documents
 from tests.in_process import TestClient
 
 ROUTES = {one.name: one for one in routes()}
@@ -48,3 +54,31 @@ def _both(site: Site, client: TestClient, route: Route, field: str) -> tuple[Any
     given = {name: query.get(name) or things[name] for name in {*required(field), *query}}
     by_graphql = site.ask(alone(field, given), sysop).json()
     return by_rest.json() if by_rest.is_success else None, by_graphql.get("data", by_graphql)[field]
+
+
+@pytest.mark.engine
+# The platform's threads (pools, the broker's client) draw random numbers for their pauses while Hypothesis watches.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
+def test_no_document_is_a_failure(site: tuple[Site, TestClient]) -> None:
+    asked, _ = site
+    sysop = asked.cast.callers["sysop"]
+    ids = sorted(str(one) for one in sysop.things.values() if isinstance(one, UUID))
+    answered: list[bool] = []
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @for_all(documents(), st.sampled_from(ids))
+    def ask(document: str, thing: str) -> None:
+        answer = asked.ask(document.replace(THING, thing), sysop)
+        shown = answer.json()
+        codes = {error["extensions"]["code"] for error in shown.get("errors", [])}
+        assert answer.status_code in (200, 400, 422), answer.text
+        assert "internal" not in codes, answer.text
+        answered.append(answer.is_success)
+        if answer.is_success:
+            assert all(one is None or "__typename" in one for one in shown["data"].values())
+        else:
+            assert codes == {shown["code"]}
+
+    ask()
+    assert sum(answered) > len(answered) / 3, "many documents should get past the limits"
+    assert asked.recorded() == asked.cast.recorded
