@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from domain.errors import DomainError, NotFound
 from runtime.graphql.questions import Question
-from runtime.http.deps import Caller
+from runtime.http.deps import Caller, credentials_db
 from runtime.http.pages import PageRequest
 from runtime.http.problems import AWAY
 from runtime.platform import Platform
@@ -88,6 +88,10 @@ class Execution:
             self._db = self._open.enter_context(_reading(self.platform))
         return self._db
 
+    def credentials_db(self) -> Connection[Any]:
+        """For one question that is asked apart."""
+        return self._open.enter_context(_credentials(self.platform))
+
     def page(self, limit: int, cursor: str | None) -> PageRequest:
         return PageRequest(limit, cursor, self.platform.site_key("cursors"))
 
@@ -105,8 +109,15 @@ class Execution:
     def ask(self, name: str, question: Question, values: Mapping[str, Any]) -> Any:
         """The answer, None for what is not there. Raises as the handler does."""
         self._check_time()
-        if question.apart:
-            self.close()  # nobody waits for one connection while holding another
+        if not question.apart:
+            return self._ask(name, question, values)
+        self.close()  # nobody waits for one connection while holding another
+        try:
+            return self._ask(name, question, values)
+        finally:
+            self.close()
+
+    def _ask(self, name: str, question: Question, values: Mapping[str, Any]) -> Any:
         outcome, began = "failed", time.monotonic()
         try:
             answer = question.call(self, values)
@@ -158,12 +169,15 @@ class Execution:
             raise TooSlow(_TOO_SLOW)
 
 
+_credentials = contextmanager(credentials_db)
+
+
 @contextmanager
 def _reading(platform: Platform) -> Iterator[Connection[Any]]:
-    with platform.pool.connection() as connection, connection.transaction():
+    """As `read_db`, with all of one moment."""
+    with platform.query_pool.connection() as connection, connection.transaction():
         connection.execute(
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = read;"
-            f" SET LOCAL statement_timeout = {int(WAIT_S * 1000)}"
+            f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = {int(WAIT_S * 1000)}"
         )
         yield connection
 

@@ -38,6 +38,7 @@ class Asking(Protocol):
     @property
     def min_position(self) -> int | None: ...
     def db(self) -> Connection[Any]: ...
+    def credentials_db(self) -> Connection[Any]: ...
     def page(self, limit: int, cursor: str | None) -> PageRequest: ...
 
 
@@ -69,6 +70,7 @@ _GIVEN: dict[Callable[..., Any], Fill] = {
     deps.secrets: lambda asking, _: asking.platform.secrets,
     deps.utc_now: lambda asking, _: asking.now,
     deps.read_db: lambda asking, _: asking.db(),
+    deps.credentials_db: lambda asking, _: asking.credentials_db(),
 }
 
 
@@ -111,7 +113,7 @@ def question(handler: Callable[..., Any]) -> Question:
         arguments,
         _called(handler, arguments),
         permissions[0] if permissions else None,
-        apart=deps.platform in found and deps.read_db not in found,
+        apart=deps.credentials_db in found or (deps.platform in found and deps.read_db not in found),
     )
 
 
@@ -152,8 +154,12 @@ def _fill(parameter: inspect.Parameter, hint: Any, metadata: list[Any], argument
     if depends is page_request:
         arguments |= {"first": FIRST, "cursor": CURSOR}
         return lambda asking, values: asking.page(values.get("first", LIMIT_DEFAULT), values.get("cursor"))
+    if depends in _GIVEN:
+        return _GIVEN[depends]
     if depends is not None:
-        return _GIVEN.get(depends) or _called(depends, arguments)
+        if inspect.isgeneratorfunction(depends) or inspect.isasyncgenfunction(depends):
+            raise TypeError(f"{depends.__name__} is to be left again: say in `_GIVEN` what it is for a document")
+        return _called(depends, arguments)
     if hint is Request:
         return lambda asking, _: asking.request
     if any(isinstance(one, Header) for one in metadata):
