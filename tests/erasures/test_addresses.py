@@ -34,6 +34,7 @@ from tests.erasures import dump
 from tests.erasures.test_traces import completes
 from tests.given import rows_of
 from tests.members import PASSWORD, Agent, Client
+from tests.peers.test_agreement import within
 from tests.torrents.uploads import file_of
 from tests.tracker_edge.edges import get, peer
 from tracker_edge import snapshot, snapshots
@@ -46,6 +47,8 @@ pytestmark = pytest.mark.engine
 GONE = "203.0.113.177", "2001:db8:5a5a:5a5a:5a5a:5a5a:5a5a:b177"
 STAYS = "203.0.113.5", "2001:db8::5"
 AGO = timedelta(days=60)
+#: A journal with a head and no record has fewer bytes.
+EMPTY_BYTES = 100
 KEEP_DAYS = 30
 
 
@@ -106,6 +109,10 @@ class Site:
         for who, addresses in ((self.gone, GONE), (self.stays, STAYS)):
             await self.announce(edge, who, addresses, number, event="started")
             await self.announce(edge, who, addresses, number, uploaded="700")
+
+    async def shipped(self, edge: Edge) -> None:
+        """Nothing is left in the journal's files, which are in clear until then."""
+        await within(10, lambda: not edge.journal.closed and edge.journal.depth_bytes < EMPTY_BYTES)
 
     def archive(self) -> int:
         """The days that are old enough; returns how many segments are in files then."""
@@ -169,22 +176,25 @@ def test_an_erasure_ends_addresses_in_segments_files_exports_and_swarms(
     async def work() -> None:
         async with site.edge(AGO) as edge:
             await site.both(edge, 1)
+            await site.shipped(edge)
         await asyncio.to_thread(client.members.catch_up)
         assert await asyncio.to_thread(site.archive) > 0
         async with site.edge() as edge:
             await site.both(edge, 2)
             told.append(await site.announce(edge, site.stays, STAYS, 2, event="started"))
             assert len({session.user_id for session in edge.swarms.sessions()}) == 2
+            await site.shipped(edge)
             await asyncio.to_thread(client.members.catch_up)
             before.update(dump.everything(database, valkey.url(), tmp_path))
             await asyncio.to_thread(site.gone.post, "/users/me/erasure", {"password": PASSWORD}, 202)
             await asyncio.to_thread(completes, platform, owner, client.members)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while any(session.user_id == site.gone.id.bytes for session in edge.swarms.sessions()):
                     await asyncio.sleep(0.01)
                 while site.gone.id.bytes in {one.user_id for one in snapshot.read(swarms, edge_id, 99).sessions}:
                     await asyncio.sleep(0.05)
             told.append(await site.announce(edge, site.stays, STAYS, 2, event="started"))
+            await site.shipped(edge)
         await asyncio.to_thread(client.members.catch_up)
 
     before: dict[str, bytes] = {}
