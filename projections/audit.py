@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, get_type_hints
 from uuid import UUID
 
+from msgspec.json import encode
 from psycopg.types.json import Jsonb
 
 from domain.api_keys import ApiKey
@@ -132,7 +133,7 @@ def released(fact: Caused[Claim.Released], db: Writer) -> None:
 @audit.on(Aggregate.Event)
 def anything_else(fact: AnyCaused, db: Writer) -> None:
     subject = _of_stream(fact, db)
-    _record(fact, dataclasses.replace(subject, hidden_from=None), db)
+    _record(fact, Subject(subject.type, subject.id) if subject.hidden_from else subject, db)
 
 
 def _begin(fact: AnyCaused, subject: Subject, db: Writer) -> None:
@@ -172,7 +173,7 @@ def _record(fact: AnyCaused, subject: Subject, db: Writer) -> None:
             fact.command_id,
             fact.correlation_id,
             fact.origin,
-            Jsonb(data),
+            Jsonb(data, encode),
             subject.hidden_from,
         ),
     )
