@@ -26,7 +26,7 @@ class Plan:
         self.written = written(query, tables)
         is_insert = query.lstrip().startswith(("INSERT", "COPY"))
         self.looks_around = self.plain is None and self.mentioned != (self.written if is_insert else ())
-        self._key: KeyReader | None = None
+        self._key: KeyReader = lambda params: None
         self._said: list[tuple[str, int, Any, bool]] = []
         self.assigned: tuple[Assigned, ...] = ()
         if self.plain is not None:
@@ -42,7 +42,6 @@ class Plan:
 
     def key(self, params: Sequence[object]) -> Key:
         """The key of the row; raises `Unclear`."""
-        assert self._key is not None
         key = self._key(params)
         if key is None:
             raise Unclear

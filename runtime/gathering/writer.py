@@ -136,6 +136,10 @@ class GatheringWriter(Writer):
 
     def _merge(self, plan: Plan, table: Gathered, key: Key, params: Sequence[object]) -> None:
         table.asked = True
+        pending = table.new.get(key)
+        if isinstance(pending, dict):  # mostly: the row was made a moment ago
+            plan.apply(pending, params)
+            return
         there = table.row(key)
         if there is None:
             if key in table.changed:
