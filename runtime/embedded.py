@@ -382,9 +382,14 @@ def _rotated(log: Path) -> Path:
     return log
 
 
+#: What the server says to us who ask whether it is ready: never why it ended.
+_TO_WHO_ASKS = "FATAL:  the database system is "
+
+
 def _last_line(log: Path) -> str:
     with open(log, "rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode(errors="replace").split("\n")
+    lines = [line for line in lines if _TO_WHO_ASKS not in line]
     told = [line for line in lines if "FATAL" in line] or [line for line in lines if line.strip()] or ["no log"]
     return "".join(char if char.isprintable() else " " for char in told[-1])

@@ -182,6 +182,17 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_why_a_server_ended_is_not_what_it_answered_us_after_that(tmp_path: Path) -> None:
+    """On a busy machine our question comes between its reason and its end."""
+    server = Postgres(tmp_path)
+    server.log.write_text(
+        "12:00 FATAL:  recovery ended before configured recovery target was reached\n"
+        "12:01 FATAL:  the database system is in recovery mode\n"
+    )
+    with pytest.raises(EngineError, match="before configured recovery target"):
+        server.wait_ready()
+
+
 def test_valkey_keeps_nothing_and_answers_again_after_a_kill(tmp_path: Path) -> None:
     valkey = start_valkey(tmp_path)
     with Redis.from_url(valkey.url()) as client:

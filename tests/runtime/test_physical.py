@@ -17,7 +17,7 @@ from runtime.backup import physical
 from runtime.backup.manifest import BackupBroken, BackupRefused
 from runtime.backup.physical import Base
 from runtime.embedded import Postgres
-from runtime.wal import WalReceiver, eras
+from runtime.wal import WalReceiver, current_era, eras
 from tests.conftest import memory
 
 pytestmark = pytest.mark.engine
@@ -139,6 +139,27 @@ def test_a_database_comes_back_at_a_moment_and_goes_on_from_there(server: Server
     server.lose()
     server.recover()
     assert server.written() == [1, 2, 3, 4, 7, 8]
+
+
+def test_a_recovery_that_is_killed_on_its_way_leaves_two_histories_two_logs(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it left starts as a server: with a log of its own, whatever it has read so far."""
+    base = server.base()
+    server.write(1)
+    server.lose()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(data_dir: Path) -> None:
+        raise Killed
+
+    monkeypatch.setattr(physical, "_promote", killed)
+    with pytest.raises(Killed):
+        physical.recover(server.place, base, server.data_dir, None)
+    assert (server.data_dir / Postgres.name).exists()
+    assert current_era(server.place).name != base.era
 
 
 def test_commits_wait_while_the_second_place_is_away(server: Server) -> None:
