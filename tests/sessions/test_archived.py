@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from fastapi import FastAPI
 
+from projections import ALL
 from queries.exports import archive_of
 from runtime.event_archive import move
 from tests.audit_chain.sealed import Owner, sealed
 from tests.bans.callers import Site
 from tests.exports.test_http import unpacked
-from tests.given import rows_of
+from tests.given import projected, rows_of
 from tests.in_process import TestClient
 from tests.members import PASSWORD
 from tests.runtime.archived import FIRST
@@ -29,7 +30,8 @@ def archives_all_so_far(site: Site, owner: Owner) -> None:
     owner.execute("SELECT setval('es.position', %s)", (FIRST - 1,))
     owner.execute("SELECT es.cover_events(%s, %s, %s)", (FIRST, FIRST, SIZE))
     site.members.join("later")
-    site.members.catch_up()
+    for projection in ALL:  # also those that have nothing to read there: they have to say so
+        projected(site.platform, projection)
     sealed(site.platform)
     with site.platform.projector_pool.connection() as connection:
         for part in move.closed(connection):
