@@ -231,7 +231,7 @@ class Edge:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        if self.journal.failure is None:
+        if self.journal.failure is None and not self.journal.full:
             await self.journal.settled()
             self._begin_snapshot()
             with suppress(TimeoutError, JournalFailed):

@@ -280,3 +280,13 @@ def test_a_rotation_outlives_who_waited_for_it(tmp_path: Path) -> None:
         await journal.close()
 
     asyncio.run(work())
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_half_written(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.tracker_edge.journal_full", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "kept what was answered, answered what was kept\n"), done.stderr

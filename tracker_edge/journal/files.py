@@ -5,6 +5,7 @@ A file is a head and groups of rows, each with its length and checksum; only the
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -19,6 +20,12 @@ HEAD = struct.Struct(">12sQ")  # magic, sequence number
 _FRAME = struct.Struct(">II")  # bytes of rows, CRC-32 of sequence number, length and rows
 _NAME = re.compile(r"(\d{16})\.journal")
 MAX_FRAME_BYTES = 64 * 2**20
+#: What a write is refused with while there is no room: on the disk, in a quota, under a limit of the process.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class NoRoom(OSError):
+    """The disk is full. What was to be written is not there, not even in part: it can be tried again."""
 
 
 class JournalInUse(Exception):
@@ -136,10 +143,15 @@ def locked(directory: Path) -> int:
 
 
 def created(directory: Path, seq: int) -> None:
-    """A new file with its head, durable together with its name."""
-    handle = os.open(path_of(directory, seq), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """A new file with its head, durable together with its name; raises `NoRoom`, OSError."""
+    path = path_of(directory, seq)
+    with _no_room():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         written(handle, HEAD.pack(_MAGIC, seq))
+    except NoRoom:
+        path.unlink()
+        raise
     finally:
         os.close(handle)
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -149,11 +161,28 @@ def opened(directory: Path, seq: int) -> int:
     return os.open(path_of(directory, seq), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
-def written(handle: int, data: bytes) -> None:
+def written(handle: int, data: bytes, size: int = 0) -> None:
+    """Adds `data` to a file of `size` bytes, durably. Raises `NoRoom`, and OSError when nobody knows what is there:
+    after a failed sync, above all."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+    try:
+        while view:
+            with _no_room():
+                view = view[os.write(handle, view) :]
+    except NoRoom:
+        os.ftruncate(handle, size)
+        raise
     os.fdatasync(handle)
+
+
+@contextmanager
+def _no_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise NoRoom(*error.args) from error
+        raise
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -16,10 +16,12 @@ from typing import Protocol
 
 from domain.announces import ROW_BYTES
 from tracker_edge.journal.disk import Disk
-from tracker_edge.journal.files import HEAD, created, framed, frames, locked, opened, path_of, recover, written
+from tracker_edge.journal.files import HEAD, NoRoom, created, framed, frames, locked, opened, path_of, recover, written
 
 #: A group is written at once when it has this many bytes.
 GROUP_BYTES = 64 * 1024
+#: How long a full disk is left alone before the same is tried again.
+NO_ROOM_S = 0.5
 
 
 class JournalFailed(Exception):
@@ -62,6 +64,9 @@ class Journal:
         """
         self.directory = directory
         self.failure: BaseException | None = None
+        self.full = False  # the disk is: who waits goes on waiting, and `waiting_s` grows
+        self._stuck: list[tuple[Waiter, bytes]] = []  # who waits until it is not
+        self._again: asyncio.TimerHandle | None = None
         self.dirty = asyncio.Event()  # the open file has records
         self._delay_s = delay_s
         self._hold = hold
@@ -164,7 +169,9 @@ class Journal:
         _deliver(self._held.pop(seq, []))
 
     async def close(self) -> None:
-        """Waits for the disk, then gives the directory up."""
+        """Waits for the disk, unless that is full, then gives the directory up."""
+        if self.full:
+            self.fail(NoRoom("the disk is full"))
         await self.settled()
         self._disk.end()
         os.close(self._file)
@@ -175,8 +182,10 @@ class Journal:
         if self.failure is not None:
             return
         self.failure = error
-        abandoned = self._waiters + [pair for held in self._held.values() for pair in held]
-        self._waiters, self._rows, self._held = [], [], {}
+        if self._again is not None:
+            self._again.cancel()
+        abandoned = self._stuck + self._waiters + [pair for held in self._held.values() for pair in held]
+        self._stuck, self._waiters, self._rows, self._held = [], [], [], {}
         for waiter, _ in abandoned:
             waiter.abandon()
         if self._rotation is not None and not self._rotation.done():
@@ -199,7 +208,7 @@ class Journal:
         self._writing_since = self._waiting_since
         self._idle.clear()
         data = framed(self._seq, b"".join(rows))
-        self._submit(partial(written, self._file, data), lambda: self._synced(len(data), waiters), waiters)
+        self._submit(partial(written, self._file, data, self._size), lambda: self._synced(len(data), waiters), waiters)
 
     def _synced(self, size: int, waiters: list[tuple[Waiter, bytes]]) -> None:
         self._size += size
@@ -250,15 +259,26 @@ class Journal:
             self._idle.set()
 
     def _submit(self, work: Callable[[], None], then: Callable[[], None], waiters: list[tuple[Waiter, bytes]]) -> None:
+        loop = asyncio.get_running_loop()
+
         def finished(error: BaseException | None) -> None:
-            if error is None and self.failure is None:
-                then()
-                return
+            if self.failure is None:
+                self.full = isinstance(error, NoRoom)
+                if self.full:  # nothing of it is there, and none of those who wait was answered
+                    self._stuck, self._again = waiters, loop.call_later(NO_ROOM_S, again)
+                    return
+                if error is None:
+                    then()
+                    return
             for waiter, _ in waiters:
                 waiter.abandon()
             self.fail(error or JournalFailed("the journal has failed before"))
 
-        self._disk.do(work, asyncio.get_running_loop(), finished)
+        def again() -> None:
+            self._stuck, self._again = [], None
+            self._disk.do(work, loop, finished)
+
+        self._disk.do(work, loop, finished)
 
 
 def _deliver(waiters: list[tuple[Waiter, bytes]]) -> None:
