@@ -80,6 +80,8 @@ class Cast:
         while recorded != self.count_events():  # policies record facts, too, and the site's health is asked for later
             recorded = self.count_events()
             projected(platform, *platform.followers)
+        for follower in platform.followers:  # also those that have nothing to read: they are asked how far they are
+            projected(platform, follower)
         self.recorded = self.count_events()
 
     def count_events(self) -> int:

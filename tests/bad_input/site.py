@@ -69,8 +69,10 @@ class Site:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Run every follower until nothing is left; fails when one of them halts."""
-        projected(self.platform, *self.platform.followers)
+        """Run every follower until nothing is left; fails when one of them halts. They are asked how far they are, so
+        those that have nothing to read move as well."""
+        for follower in self.platform.followers:
+            projected(self.platform, follower)
 
     def counts(self) -> tuple[int, int]:
         """How many events and commands the store has."""
