@@ -148,8 +148,9 @@ class Shadow:
             self._handle_singly(facts)
 
     def _read_on(self, upto: int, told: Told) -> None:
-        read = self.log.read_for(self.projection, self.connection, self.position, upto, BATCH, self.part)
-        end = read[-1].position if len(read) == BATCH else upto
+        reach = self.log.within_reach(self.connection, self.position, upto)
+        read = self.log.read_for(self.projection, self.connection, self.position, reach, BATCH, self.part)
+        end = read[-1].position if len(read) == BATCH else reach
         left: Sequence[AnyFact] = read
         if self.without:
             left = [fact for fact in read if fact.position not in self.without]

@@ -27,11 +27,12 @@ from runtime.event_archive.move import ArchiveRefused
 from runtime.facts import Fact, FactLog
 from runtime.follow import Step
 from runtime.projection import Projection
+from runtime.rebuild import rebuild
 from runtime.store import new_id
 from tests.audit_chain.sealed import sealed, verified
 from tests.conftest import SECRETS, MakePlatform
 from tests.engines import drop_database, fresh_database
-from tests.given import Given, projected, rows_of
+from tests.given import Given, everything, projected, rows_of
 from tests.runtime.archived import FIRST, Shell, Site, thirty_events
 from tests.runtime.notes import Note
 from tests.runtime.test_partitions import SIZE, Owner, make_ahead
@@ -126,6 +127,11 @@ def test_a_new_follower_reads_files_in_pieces(site: Site, monkeypatch: pytest.Mo
     assert max(looked_at) == 4
     assert sum(looked_at) == 24
     assert rows_of(site.notes, "SELECT position FROM es.follower WHERE name = 'closings'") == [(FIRST + 29,)]
+    looked_at.clear()
+    live = everything(site.notes, "note_line")
+    rebuild(site.notes, site.projection)
+    assert max(looked_at) == 4, "somebody may want to know how far it is, or that it ends"
+    assert everything(site.notes, "note_line") == live
 
 
 def test_a_follower_waits_before_an_archived_event_that_its_code_does_not_know(
