@@ -23,7 +23,7 @@ COPY tracker_edge tracker_edge
 RUN /opt/tracker/bin/pip install --no-build-isolation --no-deps . \
  && cd / && /opt/tracker/bin/python -m tracker_edge.compiled \
  && /opt/tracker/bin/pip uninstall --yes \
-      aiosmtpd bencode.py httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-psutil
+      aiosmtpd bencode.py html5lib httpx hypothesis libtorrent mypy pip-tools pytest pytest-xdist ruff types-html5lib types-psutil
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 tracker \
