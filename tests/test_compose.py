@@ -169,6 +169,9 @@ def test_the_database_has_the_roles_that_migrations_and_urls_name() -> None:
     assert owner in (trial_dir / "owner.env").read_text()
     key = tomllib.loads((trial_dir / "meilisearch.toml").read_text())["master_key"]
     assert f"APP__SEARCH__API_KEY={key}\n" in secret
+    found = re.search(r"^user (\w+) on >(\S+) ", (trial_dir / "valkey.acl").read_text(), re.MULTILINE)
+    assert found
+    assert f"APP__REDIS__URL=redis://{found[1]}:{found[2]}@valkey:6379/0\n" in secret
 
 
 @both
