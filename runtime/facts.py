@@ -177,8 +177,12 @@ class FactLog:
         """How far to read in one transaction: `upto`, or less where the log lies in files."""
         if upto - after <= ARCHIVED_AT_ONCE:
             return upto
-        row = connection.execute(f"SELECT archived_upto > %s FROM {ARCHIVED_UPTO}", (after,)).fetchone()
-        return after + ARCHIVED_AT_ONCE if row == (True,) else upto
+        row = connection.execute(
+            "SELECT greatest(%s, first_position - 1) FROM es.archived_events WHERE last_position > %s"
+            " ORDER BY first_position LIMIT 1",
+            (after, after),
+        ).fetchone()
+        return upto if row is None else min(upto, int(row[0]) + ARCHIVED_AT_ONCE)
 
     def at(self, connection: Connection[Any], positions: Sequence[int]) -> list[Entry]:
         """The rows at these positions, in order."""
