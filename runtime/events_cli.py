@@ -41,6 +41,8 @@ from runtime.export.selection import (
 from runtime.platform import Platform
 
 OpenPlatform = Callable[[], AbstractContextManager[Platform]]
+#: A connection that may look up names.
+People = Callable[[], AbstractContextManager[Connection[Any]]]
 
 #: Days that `stats` shows to people.
 DAYS_SHOWN = 30
@@ -86,8 +88,8 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
     ) -> None:
         """The newest events, oldest first."""
         _must_confirm(with_personal, yes)
-        with _log(open_platform, known, with_personal) as (facts, connection):
-            asked = _selection(connection, known, types, stream, actor, since, until, first, last)
+        with _log(open_platform, known, with_personal) as (facts, connection, people):
+            asked = _selection(people, known, types, stream, actor, since, until, first, last)
             upto = safe_position(connection)
             found: Iterable[StoredFact] = facts.newest(connection, asked, upto, count)
             if follow:
@@ -103,7 +105,7 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
     ) -> None:
         """One event with all that is known of it."""
         _must_confirm(with_personal, yes)
-        with _log(open_platform, known, with_personal) as (facts, connection):
+        with _log(open_platform, known, with_personal) as (facts, connection, _):
             fact = facts.one(connection, position)
             text = line(fact, facts.fields(fact))
         typer.echo(text if as_json else "\n".join(_described(json.loads(text))))
@@ -120,8 +122,8 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
         as_json: AsJson = False,
     ) -> None:
         """How many events of which type, on which day, and how large they are."""
-        with _log(open_platform, known, False) as (facts, connection):
-            asked = _selection(connection, known, types, stream, actor, since, until, first, last)
+        with _log(open_platform, known, False) as (facts, connection, people):
+            asked = _selection(people, known, types, stream, actor, since, until, first, last)
             found = facts.stats(connection, asked, safe_position(connection))
         if as_json:
             typer.echo(json.dumps(_as_object(found)))
@@ -146,8 +148,8 @@ def events_commands(open_platform: OpenPlatform, kinds: Iterable[type[Aggregate.
     ) -> None:
         """Events into Parquet or NDJSON files with a manifest; personal text is null unless it is permitted."""
         _must_confirm(with_personal, yes)
-        with _log(open_platform, known, with_personal) as (facts, connection), _progress("events") as shown:
-            asked = _selection(connection, known, types, stream, actor, since, until, first, last)
+        with _log(open_platform, known, with_personal) as (facts, connection, people), _progress("events") as shown:
+            asked = _selection(people, known, types, stream, actor, since, until, first, last)
             upto = safe_position(connection)
             written = export_events(
                 facts,
@@ -253,13 +255,18 @@ def _span(piece: Piece) -> str:
 @contextmanager
 def _log(
     open_platform: OpenPlatform, kinds: tuple[type[Aggregate.Event], ...], with_personal: bool
-) -> Iterator[tuple[SelectedFacts, Connection[Any]]]:
+) -> Iterator[tuple[SelectedFacts, Connection[Any], People]]:
+    """The log as the audit reads it, who may not read who is called what."""
     with open_platform() as platform, platform.audit_pool.connection() as connection:
-        yield SelectedFacts(platform.history, kinds, with_personal=with_personal), connection
+        yield (
+            SelectedFacts(platform.history, kinds, with_personal=with_personal),
+            connection,
+            platform.query_pool.connection,
+        )
 
 
 def _selection(
-    connection: Connection[Any],
+    people: People,
     kinds: tuple[type[Aggregate.Event], ...],
     types: list[str] | None,
     stream: UUID | None,
@@ -273,7 +280,7 @@ def _selection(
     return Selection(
         matching_topics(types, (kind.TOPIC for kind in kinds)) if types else None,
         stream,
-        None if actor is None else _actor(connection, actor),
+        None if actor is None else _actor(people, actor),
         *_times(since, until),
         first,
         last,
@@ -285,15 +292,16 @@ def _times(since: str | None, until: str | None) -> tuple[datetime | None, datet
     return since and moment(since, now) or None, until and moment(until, now) or None
 
 
-def _actor(connection: Connection[Any], text: str) -> UUID:
+def _actor(people: People, text: str) -> UUID:
     if text == "system":
         return SYSTEM
     try:
         return UUID(text)
     except ValueError:
-        row = connection.execute(
-            "SELECT user_id FROM read.account WHERE lower(username) = lower(%s)", (text,)
-        ).fetchone()
+        with people() as connection:
+            row = connection.execute(
+                "SELECT user_id FROM read.account WHERE lower(username) = lower(%s)", (text,)
+            ).fetchone()
     if row is None:
         raise BadSelection(f"nobody is called {text!r}")
     return UUID(str(row[0]))
