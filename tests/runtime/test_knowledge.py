@@ -8,6 +8,7 @@ import pytest
 
 from domain.base import SYSTEM
 from domain.users import User
+from projections.bans import bans
 from projections.users import users
 from runtime import knowledge
 from runtime.knowledge import RIGHTS_KNOWN_FOR_S, Knowledge
@@ -85,7 +86,7 @@ def test_while_little_waits_nobody_looks_closer(site: Site, platform: Platform) 
     site.members.join("ada")
     with platform.pool.connection() as connection:
         assert 0 < platform.knowledge("bans")._ask(connection) <= knowledge.GOOD_ENOUGH_S
-    site.members.catch_up()
+    projected(platform, bans)
     with platform.pool.connection() as connection:
         assert platform.knowledge("bans")._ask(connection) == 0
 
