@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,11 @@ def test_that_is_enough_to_wake_and_to_be_woken(notes: Platform) -> None:
     with working(notes):
         for number in range(1, 4):
             write(notes)
-            wait_until(lambda expected=number: count(notes) == expected, 5)
+            wait_until(partial(has, notes, number), 5)
+
+
+def has(notes: Platform, number: int) -> bool:
+    return count(notes) == number
 
 
 @pytest.mark.parametrize(
