@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 PASSWORD = "correct horse battery staple"
 START_TIMEOUT_S = 90.0
+#: Kills of database and API in a row leave nobody to answer for half a minute, and longer on a busy machine.
+PATIENCE_S = 90.0
 GRAPHQL = "/graphql"
 
 
@@ -202,7 +204,7 @@ class Api:
         """One request, repeated under the same command id while the site is away or catching up."""
         asks = method == "GET" or path.endswith(GRAPHQL)
         headers = {"X-Min-Position": str(self.position)} if asks else {"Idempotency-Key": str(uuid4())}
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 answer = self.http.request(method, path, headers=headers, **options)

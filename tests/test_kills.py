@@ -20,7 +20,7 @@ import pytest
 from domain.metainfo.bencode import decode
 from runtime.embedded import Postgres
 from tests.bittorrent import make_torrent
-from tests.site import Api, Site, eventually, running
+from tests.site import PATIENCE_S, Api, Site, eventually, running
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 10**6)
@@ -48,7 +48,7 @@ class Walker(threading.Thread):
 
     def finish(self) -> None:
         self.enough.set()
-        self.join(60)
+        self.join(PATIENCE_S + 20)
         if self.error:
             raise self.error
         assert not self.is_alive()
