@@ -64,7 +64,7 @@ def tail(platform: Platform, stop: threading.Event) -> list[int]:
             safe = log.safe_position(connection)
             facts = log.read(connection, after, safe, None, 10_000)
             seen += [fact.position for fact in facts]
-            after = safe
+            after = max(after, safe)  # it goes back when an append is late to lock the floor that it saw
             if last_round:
                 return seen
 
