@@ -120,7 +120,7 @@ class Announcer(Walker):
             f"info_hash={quote_from_bytes(self.info_hash)}&peer_id={quote_from_bytes(self.peer_id)}&port={self.port}"
             f"&uploaded={counter}&downloaded=0&left=0&compact=1&event={event}"
         )
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE_S
         while not self.answered(query):
             assert time.monotonic() < deadline, "the edge does not come back"
             time.sleep(0.05)
