@@ -97,7 +97,7 @@ def test_nothing_is_left_of_a_person_and_everything_of_the_others(
 def test_every_personal_field_of_every_event_is_gone_from_the_read_tables(
     platform: Platform, owner: psycopg.Connection[Any], database: str, valkey: Valkey, tmp_path: Path
 ) -> None:
-    """What a new event says of a person is covered here from its first day in `tests/history.py`."""
+    """What a new event says of a person is covered here from its first day in `tests/history`."""
     marking = MarkingKeyring(platform.keyring)
     platform.history.codec._keyring = marking
     write_history(platform)

@@ -1,4 +1,4 @@
-"""Writes the corpus of a release: the stored bytes of every event type of `tests/history.py`, as this code writes them.
+"""Writes the corpus of a release: the stored bytes of every event type of `tests/history`, as this code writes them.
 
     python -m tests.golden.write tests/golden/0.1.0.ndjson
 
