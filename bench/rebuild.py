@@ -30,7 +30,6 @@ from domain import EVENTS
 from domain.moderation import Case
 from projections import ALL
 from projections.peers import peers
-from runtime.api import open_platform
 from runtime.db import Writer
 from runtime.embedded import Postgres, Valkey
 from runtime.facts import Fact
@@ -42,6 +41,7 @@ from runtime.rebuild import rebuild, roll_back
 from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, largest_first, rebuild_all
 from runtime.secrets import Secrets
 from runtime.settings import Database, Redis, Settings
+from runtime.site import open_projections
 from runtime.telemetry import PROJECTION_EVENTS
 
 EVENTS_PER_CASE = 50
@@ -95,12 +95,12 @@ def of_history(folder: Path) -> None:
             database=Database(url=postgres.url(user="tracker_app")),
             redis=Redis(url=valkey.url()),
         )
-        with open_platform(settings) as platform:
+        with open_projections(settings) as platform:
             projections = largest_first(platform, ALL)
             for projection in projections:
                 _alone(platform, projection)
         began = time.perf_counter()
-        done = list(rebuild_all(partial(open_platform, settings), [one.name for one in projections], PROCESSES))
+        done = list(rebuild_all(partial(open_projections, settings), [one.name for one in projections], PROCESSES))
         took = time.perf_counter() - began
     facts, rows = sum(one.facts for one in done), sum(one.rows for one in done)
     print(f"all with {PROCESSES} processes: {facts:,} facts make {rows:,} rows in {took:.1f} s, {facts / took:,.0f}/s")

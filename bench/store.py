@@ -32,7 +32,6 @@ from domain.base import SYSTEM
 from domain.bonus import Account, AccountKind, Cause, PostingKind, transfer
 from domain.requests import Request
 from projections import ALL
-from runtime.api import open_platform
 from runtime.embedded import Postgres, Valkey
 from runtime.facts import FactLog
 from runtime.migrate import migrate
@@ -40,6 +39,7 @@ from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import rebuild
 from runtime.settings import Database, Redis, Settings
+from runtime.site import open_platform
 from runtime.store import unbound_metadata
 
 #: An owner has two accounts with an opening and two postings each.

@@ -13,9 +13,6 @@ from pydantic import BaseModel
 
 import commands
 import queries
-from commands.policies import POLICIES
-from domain import EVENTS
-from projections import ALL
 from runtime import health
 from runtime.graphql.playground import add_playground
 from runtime.heartbeat import keep_beating
@@ -27,6 +24,7 @@ from runtime.http.openapi import DescribedApi, operation_id
 from runtime.http.problems import install_problems
 from runtime.platform import Platform
 from runtime.settings import Settings
+from runtime.site import open_platform
 from runtime.telemetry import configure_logging, metrics_app, serve_metrics
 
 DESCRIPTION = """Commands answer `id`, `version` and `position`; send the position back as `X-Min-Position` and a query
@@ -68,11 +66,6 @@ TAGS = {
     "graphql": "Many questions at once.",
     "health": "Whether the site is well; for probes.",
 }
-
-
-def open_platform(settings: Settings) -> Platform:
-    """The platform with every event and follower of the site."""
-    return Platform(settings, EVENTS, (*ALL, *POLICIES))
 
 
 def create_app(platform: Platform) -> FastAPI:

@@ -1,4 +1,8 @@
-"""The command line: one program for every role and every task of an operator."""
+"""The command line: one program for every role and every task of an operator.
+
+What only some of them need is imported by those: commands bring the web framework, which takes longer to import than
+most tasks take, and each process of a rebuild starts from here.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,6 @@ from uuid import UUID
 import psycopg
 import typer
 
-from commands.default_data import seed
-from commands.erasures import begin_erasure, forget_stranger
-from commands.registration import create_user
-from commands.usernames import claim_looks
 from domain import EVENTS
 from domain.announce_addresses import encrypted
 from domain.announces import Event, decode
@@ -26,13 +26,13 @@ from domain.peers import EdgeJournal
 from domain.users import User
 from projections import ALL
 from projections.search import open_sender
-from runtime.api import open_platform
 from runtime.audit.export import BadHeads
 from runtime.audit.redactions import RedactionRefused
 from runtime.audit_cli import audit_commands
 from runtime.backup_cli import backup_commands
 from runtime.configuration import load
 from runtime.db import ForgetfulServer
+from runtime.dead_letters_cli import dead_letters_commands
 from runtime.demo import demo_command
 from runtime.embedded import EngineError, Postgres, Valkey
 from runtime.event_archive.files import ArchiveBroken
@@ -52,6 +52,7 @@ from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
 from runtime.secrets import SecretsError
 from runtime.settings import Settings, SettingsError
+from runtime.site import open_platform, open_projections
 from runtime.up import up as supervise
 from runtime.up import with_embedded
 
@@ -136,6 +137,8 @@ def create(
 ) -> None:
     """Make an account; the password is read from standard input."""
     password = typer.prompt("password", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    from commands.registration import create_user
+
     with _platform() as platform:
         receipt = create_user(
             platform.store(SYSTEM, "cli"),
@@ -152,6 +155,8 @@ def create(
 @users.command("erase")
 def erase(user_id: UUID) -> None:
     """Forget a person, whoever it is, for good: also who manages the site. The worker completes what begins here."""
+    from commands.erasures import begin_erasure
+
     typer.confirm(f"Forget {user_id} for good?", abort=True)
     with _platform() as platform:
         store = platform.store(SYSTEM, "cli")
@@ -164,6 +169,8 @@ def erase_again(platform: Platform, user_id: UUID) -> bool:
 
     Also of who has no account there: of such a person it has a data key, or nothing.
     """
+    from commands.erasures import begin_erasure, forget_stranger
+
     store, now = platform.store(SYSTEM, "cli"), datetime.now(UTC)
     user = store.find(User, user_id)
     if user is None and platform.keyring.read_keys([user_id.bytes]) != [None]:
@@ -191,6 +198,9 @@ def _fail(line: str) -> None:
 
 def _prepare(settings: Settings) -> list[str]:
     """Schema and default data up to date; answers what a newcomer should read."""
+    from commands.default_data import seed
+    from commands.usernames import claim_looks
+
     prepare_databases(settings)
     with open_platform(settings) as platform:
         seed(platform.store(SYSTEM, "seed"))
@@ -238,7 +248,9 @@ def encrypting(platform: Platform) -> tuple[Encrypt, Declare]:
 ANNOUNCES = Reading(decode, lambda number: Event(number).name.lower(), client)
 app.add_typer(add_journal_export(journal_commands(_platform, encrypting), _platform, ANNOUNCES), name="journal")
 app.add_typer(mail_commands(load, _platform), name="mail")
-app.add_typer(projections_commands(lambda: _attached(load()), open_platform, ALL), name="projections")
+projections = projections_commands(lambda: _attached(load()), open_projections, ALL)
+projections.add_typer(dead_letters_commands(_platform), name="dead-letters")
+app.add_typer(projections, name="projections")
 app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender, erase_again), name="backup")
 app.add_typer(events_commands(_platform, EVENTS), name="events")
 app.add_typer(audit_commands(_platform), name="audit")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 import uvloop
 
-from runtime.api import open_platform
 from runtime.settings import Settings
+from runtime.site import open_platform
 from runtime.supervisor import announce_ready
 from runtime.telemetry import configure_logging, serve_metrics
 from tracker_edge import compiled

@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from runtime import health
-from runtime.dead_letters_cli import dead_letters_commands
 from runtime.follower_settings import pause as pause_live
 from runtime.follower_settings import resume as resume_live
 from runtime.platform import Platform
@@ -78,7 +77,6 @@ def projections_commands(
     def site() -> Platform:
         return open_platform(settings())
 
-    app.add_typer(dead_letters_commands(site), name="dead-letters")
     chosen = partial(_chosen, known)
 
     @app.command("status")

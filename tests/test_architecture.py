@@ -25,7 +25,7 @@ MAY_IMPORT = {
 #: What `runtime` may know of the domain: the words every event is made of, no torrent.
 RUNTIME_KNOWS = {"domain.base", "domain.errors"}
 #: They put the parts together, so they see all of them.
-COMPOSITION_ROOTS = {"api.py", "edge.py", "cli.py"}
+COMPOSITION_ROOTS = {"api.py", "edge.py", "cli.py", "site.py"}
 #: Folders that are.
 COMPOSITION_ROOT_FOLDERS = {"demo", "worker"}
 NAMELESS = {"utils", "helpers", "common", "manager", "misc", "core", "base2"}

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from runtime.demo.books import Bytes
-from runtime.demo.generate import Done, generate
-from runtime.demo.stage import MONTH_US, SNATCHES, Scope
+from runtime.demo.scope import MONTH_US, SNATCHES, Scope
 from runtime.platform import Platform
+
+if TYPE_CHECKING:
+    from runtime.demo.generate import Done
 
 Users = Annotated[int, typer.Option(min=1, help="accounts, staff among them")]
 Torrents = Annotated[int, typer.Option(min=1, help="uploads")]
@@ -42,6 +44,9 @@ def demo_command(open_platform: Callable[[], AbstractContextManager[Platform]]) 
         force: Force = False,
     ) -> None:
         """Make the history of a site that never was, for demonstrations and benchmarks."""
+
+        from runtime.demo.generate import generate  # and with it every command
+
         end = (until or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)).replace(tzinfo=UTC)
         if end > datetime.now(UTC):
             raise typer.BadParameter("a history ends in the past", param_hint="--until")

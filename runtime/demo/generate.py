@@ -18,9 +18,9 @@ from runtime.demo.bulk import BulkHistory
 from runtime.demo.life import Life, registrations
 from runtime.demo.newcomers import Newcomers
 from runtime.demo.past import SeededIds
+from runtime.demo.scope import Scope
 from runtime.demo.segments import Segments
 from runtime.demo.site import Site
-from runtime.demo.stage import Scope
 from runtime.facts import FactLog
 from runtime.journal import heads
 from runtime.platform import Platform

@@ -13,9 +13,9 @@ from runtime.demo.newcomers import Newcomers, Plan
 from runtime.demo.order import Order
 from runtime.demo.past import DAY_US, HOUR_US, SeededIds, moment
 from runtime.demo.people import Member, someone
+from runtime.demo.scope import MONTH_US, Scope
 from runtime.demo.segments import Segments
 from runtime.demo.site import Site
-from runtime.demo.stage import MONTH_US, Scope
 from runtime.demo.swarm import Swarms, Torrent
 from runtime.demo.wishes import Wishes
 

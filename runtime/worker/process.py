@@ -17,7 +17,6 @@ from commands.security_notices import tell_of_failures
 from domain.base import SYSTEM
 from projections import ALL
 from projections.search import open_sender
-from runtime.api import open_platform
 from runtime.audit.block import PURPOSE, signing_key
 from runtime.audit.seal import seal
 from runtime.mail_delivery import deliver
@@ -25,6 +24,7 @@ from runtime.platform import Platform
 from runtime.rebuild.carriers import Carriers
 from runtime.schedule import every
 from runtime.settings import Settings
+from runtime.site import open_platform
 from runtime.supervisor import announce_ready
 from runtime.telemetry import METRICS_DIRECTORY, configure_logging, serve_metrics
 from runtime.worker.due import (

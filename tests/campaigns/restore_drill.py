@@ -21,11 +21,11 @@ import psutil
 import psycopg
 
 from domain.base import ERASED
-from runtime.api import open_platform
 from runtime.backup import copying, erased, manifest
 from runtime.backup.tables import tables
 from runtime.configuration import load
 from runtime.embedded import Postgres, Valkey
+from runtime.site import open_platform
 from runtime.up import with_embedded
 from tests.site import PASSWORD, Api, Site, eventually, running
 from tests.test_kills import Announcer, Trader, Uploader, check_store, first_torrent

@@ -28,7 +28,7 @@ from runtime.demo import demo_command
 from runtime.demo.bulk import BulkHistory
 from runtime.demo.generate import BadScope, DemoTwice, Done, SiteInUse, generate
 from runtime.demo.past import PastStore
-from runtime.demo.stage import Scope
+from runtime.demo.scope import Scope
 from runtime.embedded import Postgres
 from runtime.facts import AnyCaused, FactLog
 from runtime.journal import segments, verify
