@@ -49,20 +49,41 @@ class EventShape:
         )
         self._decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(self._type).decode
 
-    def fields(self, data: bytes, schema_version: int) -> dict[str, Any]:
-        """The event's own fields from stored bytes of any schema version up to ours."""
-        if schema_version == self.version:
-            fields = self._decode(data)
-        else:
-            fields = msgspec.convert(self._upcast(msgspec.json.decode(data), schema_version), self._type)
-        return fields if len(fields) == len(self.names) else {**self._defaults, **fields}
+    def reader(self) -> EventReader:
+        """Makes events of stored bytes of any schema version up to ours, personal fields as they are stored; raises
+        `UnknownTopic` or `MapperDeserialisationError`.
 
-    def _upcast(self, state: dict[str, Any], schema_version: int) -> dict[str, Any]:
+        Every fact that is read comes through here, so what is known of the class is looked up once.
+        """
+        kind, version, count, opening = self.kind, self.version, len(self.names), self.aggregate_topic
+        decode, new, put = self._decode, object.__new__, object.__setattr__
+
+        def read(stream_id: UUID, stream_version: int, data: bytes, schema_version: int) -> Aggregate.Event:
+            try:
+                state = decode(data) if schema_version == version else self._upcast(data, schema_version)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                where = f"{self.topic} {stream_id}/{stream_version}"
+                raise MapperDeserialisationError(f"{where}: {error}") from error
+            if len(state) != count:
+                state = {**self._defaults, **state}
+            state["originator_id"] = stream_id
+            state["originator_version"] = stream_version
+            if opening:
+                state["originator_topic"] = opening
+            event: Aggregate.Event = new(kind)
+            put(event, "__dict__", state)  # frozen, and its fields are of their types: there is nothing to check
+            return event
+
+        return read
+
+    def _upcast(self, data: bytes, schema_version: int) -> dict[str, Any]:
         if schema_version > self.version:
             raise UnknownTopic(f"{self.topic} of schema version {schema_version}, newer than {self.version}")
+        state: dict[str, Any] = msgspec.json.decode(data)
         for version in range(schema_version, self.version):
             getattr(self.kind, f"upcast_v{version}_v{version + 1}")(state)
-        return state
+        upcast: dict[str, Any] = msgspec.convert(state, self._type)
+        return upcast
 
 
 class EventMapper(Mapper[UUID]):
@@ -129,30 +150,20 @@ class EventMapper(Mapper[UUID]):
         shape = self._by_topic.get(topic)
         if shape is None:
             raise UnknownTopic(f"no event class has the topic {topic!r}")
-        return partial(self._read, shape)
-
-    def _read(
-        self, shape: EventShape, stream_id: UUID, version: int, data: bytes, schema_version: int
-    ) -> Aggregate.Event:
-        try:
-            state = shape.fields(data, schema_version)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MapperDeserialisationError(f"{shape.topic} {stream_id}/{version}: {error}") from error
-        state["originator_id"] = stream_id
-        state["originator_version"] = version
-        if shape.aggregate_topic:
-            state["originator_topic"] = shape.aggregate_topic
-        event: Aggregate.Event = object.__new__(shape.kind)
-        object.__setattr__(event, "__dict__", state)
         if shape.personal:
-            self._open(shape, event, state)
-        return event
+            return partial(self._opened, shape, shape.reader())
+        return shape.reader()
 
-    def _open(self, shape: EventShape, event: Aggregate.Event, state: dict[str, Any]) -> None:
+    def _opened(
+        self, shape: EventShape, read: EventReader, stream_id: UUID, version: int, data: bytes, schema_version: int
+    ) -> Aggregate.Event:
+        event = read(stream_id, version, data, schema_version)
+        state = vars(event)
         for name in shape.personal:
             sealed = state[name]
             if sealed is not None and sealed.startswith(PREFIX):
                 state[name] = self._keyring.open(_subject(event), sealed, _context(event, name))
+        return event
 
 
 def _aggregate(kind: type[Aggregate.Event]) -> type[Aggregate]:

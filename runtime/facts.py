@@ -111,6 +111,19 @@ class _Types(NamedTuple):
 ARCHIVED_AT_ONCE = 100_000
 
 
+class _Readers(dict[int, tuple[str, EventReader]]):
+    """By the number of a type: its topic, and what makes events of its rows."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    def __missing__(self, type_id: int) -> tuple[str, EventReader]:
+        topic = self._history.types.type_name(type_id)
+        found = self[type_id] = (topic, self._history.codec.reader(topic))
+        return found
+
+
 class FactLog:
     """Reads the log in order; `history` knows how bytes become events."""
 
@@ -118,7 +131,7 @@ class FactLog:
         self._history = history
         self._known = frozenset(history.codec.topics)
         self._strange: _Types | None = None
-        self._readers: dict[int, tuple[str, EventReader]] = {}
+        self._readers = _Readers(history)
 
     def safe_position(self, connection: Connection[Any]) -> int:
         """Everything up to here is committed and seen by the next statement of a READ COMMITTED transaction."""
@@ -304,15 +317,10 @@ class FactLog:
         return sorted(found)
 
     def _brief(self, row: Row) -> AnyFact:
-        topic, read = self._readers.get(row[3]) or self._reader(row[3])
+        topic, read = self._readers[row[3]]
         return Fact(row[0], read(row[1], row[2], row[5], row[4]), row[1], row[2], topic, row[6])
 
     def _caused(self, row: Row) -> AnyCaused:
-        topic, read = self._readers.get(row[3]) or self._reader(row[3])
+        topic, read = self._readers[row[3]]
         event = read(row[1], row[2], row[5], row[4])
         return Caused(row[0], event, row[1], row[2], topic, *row[6 : len(_NAMES)])
-
-    def _reader(self, type_id: int) -> tuple[str, EventReader]:
-        topic = self._history.types.type_name(type_id)
-        found = self._readers[type_id] = (topic, self._history.codec.reader(topic))
-        return found

@@ -10,8 +10,12 @@ from runtime.gathering.statements import Parameter
 
 #: The value of a primary key of one column, those of several; of a UUID its number, whose comparison is not Python's.
 Key = Any
-#: A row's key from the parameters of a statement; None when its values need not equal what PostgreSQL makes of them.
-KeyReader = Callable[[Sequence[object]], Key | None]
+#: A row's key from the parameters of a statement; raises `Unclear`.
+KeyReader = Callable[[Sequence[object]], Key]
+
+
+class Unclear(Exception):
+    """The statement is plain, but what it makes of the values only PostgreSQL can say."""
 
 
 def key_reader(kinds: Sequence[type], held: Sequence[object]) -> KeyReader:
@@ -23,7 +27,7 @@ def key_reader(kinds: Sequence[type], held: Sequence[object]) -> KeyReader:
         for kind, one in zip(kinds, held, strict=True)
     ]
 
-    def read(params: Sequence[object]) -> Key | None:
+    def read(params: Sequence[object]) -> Key:
         key = list[object]()
         for kind, place, constant in parts:
             value = constant if place < 0 else params[place]
@@ -32,7 +36,7 @@ def key_reader(kinds: Sequence[type], held: Sequence[object]) -> KeyReader:
             elif type(value) is kind or (kind is str and isinstance(value, str)):
                 key.append(value)
             else:
-                return None
+                raise Unclear
         return tuple(key) if len(key) > 1 else key[0]
 
     return read
@@ -45,16 +49,20 @@ def values_of(key: Key, kinds: Sequence[type]) -> tuple[Any, ...]:
 
 
 def _single_uuid(place: int) -> KeyReader:
-    def read(params: Sequence[object]) -> Key | None:
+    def read(params: Sequence[object]) -> Key:
         value = params[place]
-        return value.int if type(value) is UUID else None
+        if type(value) is UUID:
+            return value.int
+        raise Unclear
 
     return read
 
 
 def _single(kind: type, place: int) -> KeyReader:
-    def read(params: Sequence[object]) -> Key | None:
+    def read(params: Sequence[object]) -> Key:
         value = params[place]
-        return value if type(value) is kind or (kind is str and isinstance(value, str)) else None
+        if type(value) is kind or (kind is str and isinstance(value, str)):
+            return value
+        raise Unclear
 
     return read

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime.gathering.keys import Key, KeyReader, key_reader
+from runtime.gathering.keys import Key, KeyReader, Unclear, key_reader
 from runtime.gathering.shapes import Shape
 from runtime.gathering.statements import Assigned, Insert, Parameter, Plain, Select, mentioned, plain, written
 
 Row = dict[str, Any]
-
-
-class Unclear(Exception):
-    """The statement is plain, but what it makes of the values only PostgreSQL can say."""
+#: A column, and the number of the parameter for it or -1 for the constant that follows.
+Said = tuple[str, int, Any]
 
 
 class Plan:
@@ -26,26 +24,21 @@ class Plan:
         self.written = written(query, tables)
         is_insert = query.lstrip().startswith(("INSERT", "COPY"))
         self.looks_around = self.plain is None and self.mentioned != (self.written if is_insert else ())
-        self._key: KeyReader = lambda params: None
-        self._said: list[tuple[str, int, Any, bool]] = []
+        #: The key of the row; raises `Unclear`.
+        self.key: KeyReader = _no_key
+        self._said: list[Said] = []
         self.assigned: tuple[Assigned, ...] = ()
         if self.plain is not None:
             shape = tables[self.plain.table]
-            self._key = key_reader(shape.kinds, [self.plain.held(column) for column in shape.key])
+            self.key = key_reader(shape.kinds, [self.plain.held(column) for column in shape.key])
             self.assigned = () if isinstance(self.plain, Select) else self.plain.assigned
             self._said = [_said(one) for one in self.assigned]
-        self._sums = [one for one in self._said if one[3]]
+        self._sums = [said for said, one in zip(self._said, self.assigned, strict=True) if one.added]
+        self._sets = [said for said, one in zip(self._said, self.assigned, strict=True) if not one.added]
         #: Whether a row's change says all by itself what its columns hold afterwards.
         self.is_absolute = not self._sums
         #: Those that an `Insert` gives values, in this order.
         self.columns: tuple[str, ...] = self.plain.columns if isinstance(self.plain, Insert) else ()
-
-    def key(self, params: Sequence[object]) -> Key:
-        """The key of the row; raises `Unclear`."""
-        key = self._key(params)
-        if key is None:
-            raise Unclear
-        return key
 
     def line(self, params: Sequence[object]) -> Sequence[object]:
         """The values that an `Insert` gives its columns."""
@@ -56,30 +49,32 @@ class Plan:
         """What an `Insert` inserts, and what an `Update` adds and sets."""
         if isinstance(self.plain, Insert):
             return self.plain.row(params)
-        return {column: constant if place < 0 else params[place] for column, place, constant, _ in self._said}
+        return {column: constant if place < 0 else params[place] for column, place, constant in self._said}
 
     def adds_integers(self, params: Sequence[object]) -> bool:
         """Whether whatever is added is an integer, of which there is no doubt what a sum is."""
-        for _, place, constant, _ in self._sums:
+        for _, place, constant in self._sums:
             if type(constant if place < 0 else params[place]) is not int:
                 return False
         return True
 
     def apply(self, row: Row, params: Sequence[object]) -> None:
         """Change a row as the statement says; raises `Unclear` before anything is changed."""
-        for column, place, constant, _ in self._sums:
+        for column, place, constant in self._sums:
             if type(row.get(column)) is not int or type(constant if place < 0 else params[place]) is not int:
                 raise Unclear
-        for column, place, constant, is_added in self._said:
-            value = constant if place < 0 else params[place]
-            row[column] = row[column] + value if is_added else value
+        for column, place, constant in self._sums:
+            row[column] += constant if place < 0 else params[place]
+        for column, place, constant in self._sets:
+            row[column] = constant if place < 0 else params[place]
 
 
-def _said(one: Assigned) -> tuple[str, int, Any, bool]:
-    """Column, number of the parameter or -1 for the constant that follows, and whether it is added."""
-    if isinstance(one.value, Parameter):
-        return (one.column, one.value.n, None, one.added)
-    return (one.column, -1, one.value, one.added)
+def _no_key(params: Sequence[object]) -> Key:
+    raise Unclear
+
+
+def _said(one: Assigned) -> Said:
+    return (one.column, one.value.n, None) if isinstance(one.value, Parameter) else (one.column, -1, one.value)
 
 
 def _usable(statement: Plain | None, tables: Mapping[str, Shape]) -> Plain | None:

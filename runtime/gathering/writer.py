@@ -17,8 +17,8 @@ from psycopg import Connection, Cursor, sql
 from runtime.db import MissingRow, Writer
 from runtime.gathering import texts
 from runtime.gathering.copying import Rows, copy_rows
-from runtime.gathering.keys import Key, values_of
-from runtime.gathering.plans import Plan, Row, Unclear
+from runtime.gathering.keys import Key, Unclear, values_of
+from runtime.gathering.plans import Plan, Row
 from runtime.gathering.rows import Gathered
 from runtime.gathering.shapes import Shape
 from runtime.gathering.statements import Assigned, Insert, Select, Update
@@ -57,10 +57,17 @@ class GatheringWriter(Writer):
         self._unanswered: list[tuple[Cursor[Any], str, int]] = []
 
     def execute(self, query: LiteralString, params: Sequence[object] = ()) -> None:
-        self._carry_out(query, params, must=False)
+        plan = self._plans.get(query) or self._plan(query)
+        if type(plan.plain) is not Insert:
+            self._change(plan, query, params, must=False)
+            return
+        try:
+            self._insert(plan, plan.plain, params)
+        except Unclear:
+            self._send_on(plan, query, params, 0)
 
     def update(self, query: LiteralString, params: Sequence[object] = ()) -> None:
-        self._carry_out(query, params, must=True)
+        self._change(self._plans.get(query) or self._plan(query), query, params, must=True)
 
     def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         plan = self._plans.get(query) or self._plan(query)
@@ -101,20 +108,19 @@ class GatheringWriter(Writer):
         for table in self._tables.values():
             table.forget()
 
-    def _carry_out(self, query: LiteralString, params: Sequence[object], *, must: bool) -> None:
-        plan = self._plans.get(query) or self._plan(query)
+    def _change(self, plan: Plan, query: LiteralString, params: Sequence[object], *, must: bool) -> None:
         statement = plan.plain
-        try:
-            if isinstance(statement, Insert):
-                self._insert(plan, statement, params)
-                return
-            if isinstance(statement, Update):
+        if isinstance(statement, Update):
+            try:
                 self._update(plan, statement, params, must)
                 return
-        except Unclear:
-            pass
+            except Unclear:
+                pass
+        self._send_on(plan, query, params, 1 if must else 0)
+
+    def _send_on(self, plan: Plan, query: LiteralString, params: Sequence[object], least: int) -> None:
         self._prepare(plan)
-        self._send(query, params, 1 if must else 0)
+        self._send(query, params, least)
 
     def _plan(self, query: str) -> Plan:
         found = self._plans.get(query)
@@ -126,7 +132,12 @@ class GatheringWriter(Writer):
     def _insert(self, plan: Plan, statement: Insert, params: Sequence[object]) -> None:
         table, key = self._tables[statement.table], plan.key(params)
         if statement.merged is not None:
-            self._merge(plan, table, key, params)
+            table.asked = True
+            pending = table.new.get(key)
+            if type(pending) is dict:  # mostly: the row was made a moment ago
+                plan.apply(pending, params)
+            else:
+                self._merge(plan, table, key, params)
         elif table.has(key):
             raise RowExists(f"{statement.table} {key}")
         elif key in table.changed or key in table.folded:
@@ -135,11 +146,6 @@ class GatheringWriter(Writer):
             table.new[key] = (plan, tuple(params))
 
     def _merge(self, plan: Plan, table: Gathered, key: Key, params: Sequence[object]) -> None:
-        table.asked = True
-        pending = table.new.get(key)
-        if isinstance(pending, dict):  # mostly: the row was made a moment ago
-            plan.apply(pending, params)
-            return
         there = table.row(key)
         if there is None:
             if key in table.changed:
