@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ import psutil
 import psycopg
 
 from bench.figures import show
+from bench.swaps import measure_swaps
 from domain import EVENTS
 from domain.moderation import Case
 from projections import ALL
@@ -37,7 +36,7 @@ from runtime.follow import Step
 from runtime.migrate import migrate
 from runtime.platform import Platform
 from runtime.projection import Follower, Projection
-from runtime.rebuild import rebuild, roll_back
+from runtime.rebuild import rebuild
 from runtime.rebuild.parallel import GC_THRESHOLD, PROCESSES, largest_first, rebuild_all
 from runtime.secrets import Secrets
 from runtime.settings import Database, Redis, Settings
@@ -231,50 +230,9 @@ def _together(settings: Settings, names: Sequence[str], events: int) -> float:
     return facts / (time.perf_counter() - began)
 
 
-def swaps(platform: Platform, projection: Projection, count: int) -> None:
-    """What readers feel of tables that are exchanged under them: `roll_back` is a swap without a rebuild."""
-    rebuild(platform, projection)
-    query = f"SELECT count(*) FROM (SELECT FROM read.{projection.tables[0]} LIMIT 100) t"
-    done, waits, errors = threading.Event(), list[float](), list[str]()
-
-    def read() -> None:
-        with platform.pool.connection() as connection:
-            while not done.is_set():
-                began = time.perf_counter()
-                try:
-                    connection.execute(query).fetchone()
-                except psycopg.Error as error:
-                    errors.append(repr(error))
-                waits.append(time.perf_counter() - began)
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    time.sleep(2)
-    quiet, took = sorted(waits), list[float]()
-    waits.clear()
-    for _ in range(count):
-        began = time.perf_counter()
-        roll_back(platform, projection)
-        took.append(time.perf_counter() - began)
-        time.sleep(0.1)
-    done.set()
-    for thread in threads:
-        thread.join()
-    print(
-        f"{count} swaps of {len(projection.tables)} tables under 3 readers: {len(errors)} errors; a read takes at most"
-        f" {max(waits) * 1000:.1f} ms (p99.9 {_part(sorted(waits), 0.999):.1f} ms), without swaps"
-        f" {quiet[-1] * 1000:.1f} ms ({_part(quiet, 0.999):.1f} ms); a swap {statistics.median(took) * 1000:.1f} ms"
-    )
-
-
-def _part(values: Sequence[float], part: float) -> float:
-    return values[int(len(values) * part)] * 1000
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--swaps", type=int, default=30)
     parser.add_argument("--history", type=Path, help="a site's data directory: rebuild its own projections instead")
     options = parser.parse_args()
@@ -286,7 +244,7 @@ def main() -> None:
         live(platform)
         rates(platform, settings, options.events)
         for projection in (PLAIN[2], peers):
-            swaps(platform, projection, options.swaps)
+            measure_swaps(platform, projection, options.swaps)
 
 
 if __name__ == "__main__":
