@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from meilisearch import Client
-from meilisearch.errors import MeilisearchApiError, MeilisearchError
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from meilisearch import Client
 
 #: Documents of one task: each task costs Meilisearch a commit, whatever its size.
 BATCH = 2_000
@@ -172,7 +173,13 @@ class MeiliIndex:
 
     @contextmanager
     def _client(self, timeout_s: int) -> Iterator[Client]:
-        """A client of its own for each call, because the library's client keeps headers of a call in the client."""
+        """A client of its own for each call, because the library's client keeps headers of a call in the client.
+
+        Who has no index to talk to does not import the library, which brings a tenth of all that a process imports.
+        """
+        from meilisearch import Client
+        from meilisearch.errors import MeilisearchError
+
         try:
             yield Client(self.url, self._api_key or None, timeout=timeout_s)
         except (MeilisearchError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -294,6 +301,8 @@ def standing(connection: Connection[Any], uid: str) -> Standing:
 
 
 def _exists(client: Client, uid: str) -> bool:
+    from meilisearch.errors import MeilisearchApiError
+
     try:
         client.get_raw_index(uid)
     except MeilisearchApiError as error:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 #: They take longer to import than most tasks of an operator take.
-HEAVY = ("fastapi", "commands", "queries", "graphql")
+HEAVY = ("fastapi", "commands", "queries", "graphql", "meilisearch")
 
 
 @pytest.mark.parametrize("module", ["runtime.cli", "runtime.site", "runtime.edge"])
