@@ -61,7 +61,13 @@ def closed_days(connection: Connection[Any], keep_days: int, now: datetime) -> l
 
 
 def archive(connection: Connection[Any], root: Path, day: date, keep_days: int) -> list[Manifest]:
-    """Moves a day into files, which are read back before the table lets go of it. Raises `ArchiveRefused`."""
+    """Moves a day into files, which are read back before the table lets go of it.
+
+    Of a day that lies in files already, what came since joins what was there: a file is one whole day. Raises
+    `ArchiveRefused`, `BrokenChain`.
+    """
+    if any(manifest.day == day for manifest in archived(connection)):
+        restore(connection, root, day)
     edges = [
         edge_id
         for (edge_id,) in connection.execute(

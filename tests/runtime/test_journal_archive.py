@@ -207,3 +207,36 @@ def test_the_commands_say_what_they_did(stored: Platform) -> None:
     failed = run.invoke(app, ["verify"])
     assert failed.exit_code == 1
     assert failed.output.startswith("segment 1 of north")
+
+
+def test_what_comes_late_for_a_day_in_files_joins_it_there(stored: Platform, owner: Owner, tmp_path: Path) -> None:
+    """An edge was away for longer than days are kept, and then ships what it had heard."""
+    away = chain("away")
+    ship = into_store(lambda: stored.store(SYSTEM, "edge"))
+    before = list(segments(owner, "north"))
+    for heard in (away[:1], away[1:2], away[2:4], away[4:]):  # each time, all that is old enough goes into files
+        ship(heard)
+        projected(stored, peers)
+        archived(stored, tmp_path)
+        assert verified(stored, tmp_path) == [heard[-1].seq, 9, 9]
+    with stored.projector_pool.connection() as connection:
+        found = [one for one in journal_archive.archived(connection) if one.edge_id == "away"]
+        assert [(one.first_seq, one.last_seq, one.announces) for one in found] == [(1, 3, 3), (4, 6, 3)]
+        for one in found:
+            assert journal_archive.restore(connection, tmp_path, one.day) == 9
+    assert (list(segments(owner, "away")), list(segments(owner, "north"))) == (away, before)
+
+
+def test_a_day_comes_back_though_something_came_late_for_it(stored: Platform, owner: Owner, tmp_path: Path) -> None:
+    away = chain("away")
+    ship = into_store(lambda: stored.store(SYSTEM, "edge"))
+    ship(away[:1])
+    projected(stored, peers)
+    [day, _] = sorted({one.day for one in archived(stored, tmp_path)})
+    ship(away[1:2])
+    with stored.projector_pool.connection() as connection:
+        assert journal_archive.restore(connection, tmp_path, day) == 7
+    assert list(segments(owner, "away")) == away[:2]
+    assert verified(stored, tmp_path) == [2, 9, 9]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        owner.execute("DELETE FROM journal.segment WHERE edge_id = 'away'")
