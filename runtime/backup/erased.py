@@ -6,8 +6,10 @@ takes from it.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,17 +36,19 @@ def listed(root: Path) -> dict[UUID, datetime]:
 
 
 def add(root: Path, erased: Mapping[UUID, datetime]) -> int:
-    """Whom the list does not have yet, durable; returns how many."""
-    known = listed(root)
-    new = [f"{who} {at.isoformat()}\n" for who, at in sorted(erased.items()) if who not in known]
-    if new:
-        whole = "".join(f"{who} {at.isoformat()}\n" for who, at in known.items()) + "".join(new)
-        draft = root / f".{NAME}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(whole)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, root / NAME)
+    """Whom the list does not have yet, durable; returns how many. Others who add wait meanwhile."""
+    with _held(root) as directory:
+        known = listed(root)
+        new = [f"{who} {at.isoformat()}\n" for who, at in sorted(erased.items()) if who not in known]
+        if new:
+            whole = "".join(f"{who} {at.isoformat()}\n" for who, at in known.items()) + "".join(new)
+            draft = root / f".{NAME}"
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(whole)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, root / NAME)
+            os.fsync(directory)
     return len(new)
 
 
@@ -61,3 +65,14 @@ def reapply(connection: Connection[Any], erased: Mapping[UUID, datetime]) -> int
             (who, at),
         )
     return count
+
+
+@contextmanager
+def _held(root: Path) -> Iterator[int]:
+    """The directory, which nobody else who adds to its list has meanwhile."""
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield directory
+    finally:
+        os.close(directory)

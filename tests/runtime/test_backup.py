@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -286,3 +288,18 @@ def test_a_list_with_a_torn_end_keeps_what_is_whole(tmp_path: Path, busy: Busy) 
     path = busy.root / erased.NAME
     path.write_text(path.read_text()[:-5])
     assert len(erased.listed(busy.root)) == 1
+
+
+def test_who_is_noted_at_once_by_many_is_noted(tmp_path: Path) -> None:
+    """Workers, the command line and a backup write the list beside each other."""
+    people = [new_id() for _ in range(40)]
+    barrier = threading.Barrier(4)
+
+    def note(some: Sequence[UUID]) -> None:
+        barrier.wait()
+        for person in some:
+            erased.add(tmp_path, {person: datetime.now(UTC)})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(note, [people[n::4] for n in range(4)]))
+    assert erased.listed(tmp_path).keys() == set(people)
