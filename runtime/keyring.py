@@ -105,7 +105,7 @@ class StoredKeyring:
         """As `read_keys`, to write with: who has no key gets one, and for a destroyed one there is one nobody has."""
         known = self._known(subjects)
         if new := set(subjects) - known.keys():
-            self._make_keys(UUID(bytes=subject) for subject in new)
+            self._make_keys(UUID(bytes=subject) for subject in sorted(new))  # as others do who meet the same
             known |= self._known(list(new))
         return [known[subject] or os.urandom(32) for subject in subjects]
 

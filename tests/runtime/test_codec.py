@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -243,3 +244,21 @@ def test_an_old_schema_is_brought_up_step_by_step(notes: Platform) -> None:
 def test_stored_bytes_are_plain_json(notes: Platform) -> None:
     stored: StoredEvent = notes.history.codec.to_stored_event(event(Note.LineAdded, new_id(), 2, number=3))
     assert stored.state == b'{"timestamp":"2031-01-01T12:00:00Z","number":3}'
+
+
+def test_two_processes_that_meet_the_same_strangers_do_not_wait_for_each_other_in_a_circle(
+    notes: Platform, owner: psycopg.Connection[Any]
+) -> None:
+    """Two edges hear of many new users at once: keys are made in one order."""
+    first, *others = sorted(new_id().bytes for _ in range(30))
+    insert = "INSERT INTO keys.subject (subject_id, wrapped_key) VALUES (%s, '')"
+    with notes.pool.connection() as connection, ThreadPoolExecutor(1) as threads:
+        with connection.transaction(force_rollback=True):
+            connection.execute(insert, (UUID(bytes=first),))
+            waiting = threads.submit(fresh_keyring(notes).write_keys, [*others, first])
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            while owner.execute(waits).fetchone() != (1,):
+                assert not waiting.done()
+            connection.execute("SET LOCAL lock_timeout = '500ms'")
+            connection.cursor().executemany(insert, [(UUID(bytes=one),) for one in others])
+        assert len(set(waiting.result())) == 30
