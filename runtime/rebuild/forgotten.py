@@ -13,12 +13,14 @@ from runtime.rebuild.swap import name_of_before
 
 
 def drop_copies(connection: Connection[Any]) -> int:
-    """Remove every schema with read tables of another moment, and what a killed rebuild has left; returns how many.
+    """Remove every schema with read tables of another moment, and what a killed rebuild or check has left; returns how
+    many.
 
-    A rebuild that runs goes on: it has yet to read that the person is erased.
+    One that runs goes on: it has yet to read that the person is erased.
     """
     rows = connection.execute(
-        "SELECT nspname FROM pg_namespace WHERE nspname ^@ 'rebuild_' OR obj_description(oid, 'pg_namespace') ^@ %s",
+        "SELECT nspname FROM pg_namespace WHERE nspname ^@ 'rebuild_' OR nspname ^@ 'sample_'"
+        " OR obj_description(oid, 'pg_namespace') ^@ %s",
         (MARK,),
     ).fetchall()
     return sum(_dropped(connection, schema) for (schema,) in rows) + drop_standbys(connection)
@@ -52,8 +54,15 @@ def _drop_those_on_their_way(connection: Connection[Any], name: str) -> None:
 
 def _dropped(connection: Connection[Any], schema: str) -> bool:
     with connection.transaction():
-        key = (LOCK_CLASS, schema.removeprefix("rebuild_"))
+        key = (LOCK_CLASS, _held_as(schema))
         free = connection.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", key).fetchone()
         if free == (True,):
             run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", schema)
         return free == (True,)
+
+
+def _held_as(schema: str) -> str:
+    """The name under which a process that fills the schema is alone."""
+    if schema.startswith("sample_"):
+        return "sample " + schema.removeprefix("sample_")
+    return schema.removeprefix("rebuild_")

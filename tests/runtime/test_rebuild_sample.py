@@ -14,6 +14,7 @@ from runtime.facts import Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildRunning
+from runtime.rebuild.forgotten import drop_copies
 from runtime.rebuild.sample import PARTS, Drift, check_sample, drifts, due
 from runtime.rebuild.shadow import alone
 from runtime.store import new_id
@@ -115,6 +116,20 @@ def test_a_check_that_cannot_be_made_says_why(
     assert drift.error is not None
     assert "note.line_added at position 2: ZeroDivisionError" in drift.error
     assert rows_of(notes, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^sample_'") == [(0,)]
+
+
+def test_what_a_killed_check_has_left_goes_with_an_erasure_and_one_that_runs_goes_on(
+    notes: Platform, projection: Projection
+) -> None:
+    """Its copies show whoever was there when it began."""
+    find = "SELECT count(*) FROM pg_tables WHERE schemaname = 'sample_notes'"
+    with notes.projector_pool.connection() as connection, notes.projector_pool.connection() as other:
+        connection.execute("CREATE SCHEMA sample_notes; CREATE TABLE sample_notes.note AS SELECT * FROM read.note")
+        with alone(connection, "sample notes"):
+            assert drop_copies(other) == 0
+        assert rows_of(notes, find) == [(1,)]
+        assert drop_copies(other) == 1
+    assert rows_of(notes, find) == [(0,)]
 
 
 def test_two_do_not_check_one_projection_at_once(notes: Platform, projection: Projection) -> None:
