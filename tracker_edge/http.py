@@ -57,7 +57,7 @@ class Server:
         *,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
         proxy_protocol: bool = False,
-        max_connections: int = 8192,
+        max_connections: int,
         now_us: Callable[[], int] = wall_us,
         now_s: Callable[[], int] = lambda: int(time.monotonic()) + 1_000_000,
         later: Callable[[Callable[[], None]], object] | None = None,

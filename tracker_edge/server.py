@@ -31,7 +31,7 @@ from tracker_edge.neighbours import Neighbours
 from tracker_edge.others import EXACT_S, OTHERS_GRACE_S
 from tracker_edge.shipper import Shipper
 from tracker_edge.snapshots import Snapshots
-from tracker_edge.sockets import bound
+from tracker_edge.sockets import bound, room_for_clients
 from tracker_edge.sources import Following as Following
 from tracker_edge.sources import Sources as Sources
 from tracker_edge.sources import from_platform as from_platform
@@ -163,6 +163,7 @@ class Edge:
             self.tally,
             trusted_proxies=settings.trusted_proxies,
             proxy_protocol=settings.proxy_protocol,
+            max_connections=room_for_clients(),
             now_us=self._now_us,
         )
 

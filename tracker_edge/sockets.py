@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 
 from runtime.settings import SettingsError
+
+#: Clients' connections at a time, for each process.
+MAX_CONNECTIONS = 8192
+#: Files that may be open besides: the journal's, the store's, those of the edges beside this one.
+OTHER_FILES = 128
+
+
+def room_for_clients() -> int:
+    """How many clients may be connected: no more than leave the others their files, whatever this process may open.
+
+    Its limit is raised as far as it may be by itself.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(soft, wanted) - OTHER_FILES)
 
 
 async def bound(

@@ -134,6 +134,7 @@ class Bench:
             Tally(),
             trusted_proxies=trusted_proxies,
             proxy_protocol=proxy_protocol,
+            max_connections=100,
             now_us=self.clock.now_us,
             now_s=self.clock.now_s,
             later=self.timers.later,

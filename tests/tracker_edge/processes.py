@@ -21,13 +21,16 @@ START_TIMEOUT_S = 20.0
 
 
 class EdgeProcess:
-    """`tracker edge` with an id and a port of its own, or a port that it shares."""
+    """`tracker edge` with an id and a port of its own, or a port that it shares; `files` is how many it may open."""
 
-    def __init__(self, settings: Settings, edge_id: str, port: int, **changed: object) -> None:
+    def __init__(
+        self, settings: Settings, edge_id: str, port: int, *, files: int | None = None, **changed: object
+    ) -> None:
         edge = settings.edge.model_copy(update={"id": edge_id, "http_port": port, "udp_port": port, **changed})
         quiet = settings.telemetry.model_copy(update={"metrics_enabled": False})  # one port, many processes
         self.settings = settings.model_copy(update={"edge": edge, "telemetry": quiet})
         self.id, self.port = edge_id, port
+        self.before = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"] if files else []
         self.secret = ensure(self.settings).site
         self.ready = self.settings.data_dir / f"{edge_id}.ready"
         self.process: subprocess.Popen[bytes]
@@ -39,7 +42,7 @@ class EdgeProcess:
         log = (self.settings.data_dir / f"{self.id}.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "runtime.cli", "edge"],
+                [*self.before, sys.executable, "-m", "runtime.cli", "edge"],
                 env={**surroundings, **self.settings.environ(), "APP_READY_FILE": str(self.ready)},
                 stdout=log,
                 stderr=log,

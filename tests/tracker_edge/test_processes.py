@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import signal
+import socket
 import statistics
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -19,7 +22,7 @@ from runtime.settings import Settings
 from runtime.up import roles
 from tests.site import eventually, free_ports
 from tests.tracker_edge.edges import ANN, BOB, FILM, HASH
-from tests.tracker_edge.processes import EdgeProcess, announce_path, ending
+from tests.tracker_edge.processes import EdgeProcess, announce_path, ending, request
 from tests.tracker_edge.test_several import rights
 
 Owner = psycopg.Connection[tuple[Any, ...]]
@@ -36,6 +39,10 @@ def uploaded(owner: Owner, *edge_ids: str) -> list[int]:
         verify(stored)
         found += [record.uploaded for segment in stored for record in decode(segment.payload)]
     return found
+
+
+def has_stored(owner: Owner, counter: int) -> bool:
+    return uploaded(owner, "edge-1")[-1:] == [counter]
 
 
 def seeders(edge: EdgeProcess) -> int:
@@ -81,6 +88,29 @@ def test_two_processes_share_a_port_see_each_other_and_lose_nothing_to_a_kill(
         codes = [edge.end() for edge in (one, two, apart)]
     assert codes == [0, 0, 0]
     assert sorted(n for n in uploaded(owner, "edge-1", "edge-2", "apart") if n) == [*range(100, 140), 200]
+
+
+@pytest.mark.engine
+def test_a_crowd_that_says_nothing_takes_no_file_from_the_journal(
+    platform: Platform, settings: Settings, owner: Owner
+) -> None:
+    """With more connections than files may be open, who is in is answered and shipped, and nobody else comes in."""
+    rights(owner)
+    [port] = free_ports(1)
+    edge = EdgeProcess(settings, "edge-1", port, files=256)
+    with ending(edge), ExitStack() as crowd:
+        edge.start()
+        first = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        crowd.callback(first.close)
+        first.connect()
+        for _ in range(400):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", port)))
+        for number in range(1, 6):
+            first.request("GET", announce_path(edge.secret, ANN, FILM, HASH[FILM], 1, uploaded=number))
+            assert b"failure" not in first.getresponse().read()
+            eventually(partial(has_stored, owner, number), 5, "each in a segment of its own")
+        assert b"busy" in request(port, "/")
+        assert edge.end() == 0
 
 
 @pytest.mark.engine
