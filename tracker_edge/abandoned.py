@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from domain.announce_addresses import WriteKeys
+from domain.announces import ROW_BYTES
 from runtime.journal import AlreadyRecorded, Fenced
 from tracker_edge import journal
 from tracker_edge.journal import JournalDamaged, JournalInUse
@@ -31,22 +32,22 @@ _ID_CHARACTERS = 44
 def set_aside(directory: Path) -> Path | None:
     """Moves what the journal holds into a directory, and so a chain, of its own; returns it, or None for nothing.
 
-    For a fenced edge: its records have no place in the chain that somebody else has continued. A repetition after a
-    crash writes the same files again.
+    For a fenced edge: its records have no place in the chain that somebody else has continued. Who does it again after
+    a crash writes the same files, and what was added to them since: they are named after the first record.
     """
     with journal.held(directory):
         closed, last, _ = journal.recover(directory, 1)
-        rows = [(seq, journal.read_rows(directory, seq)) for seq in sorted(closed)]
-        rows += [(last, _open_rows(directory, last))]
-        kept = [held for _, held in rows if held]
+        rows = [journal.read_rows(directory, seq) for seq in sorted(closed)]
+        rows += [_open_rows(directory, last)]
+        kept = [held for held in rows if held]
         aside = None
         if kept:
-            aside = directory.with_name(f"{directory.name[:_ID_CHARACTERS]}.fenced-{sha256(kept[0]).hexdigest()[:12]}")
+            first = sha256(kept[0][:ROW_BYTES]).hexdigest()[:12]
+            aside = directory.with_name(f"{directory.name[:_ID_CHARACTERS]}.fenced-{first}")
             aside.mkdir(mode=0o700, exist_ok=True)
             for number, held in enumerate(kept, start=1):
                 journal.write_whole(aside, number, held)
-        for seq, _ in rows:
-            journal.remove(directory, seq)
+        journal.remove_upto(directory, last)
     log.warning("journal_set_aside", edge_id=directory.name, files=len(kept))
     return aside
 
@@ -55,20 +56,29 @@ def ship_all(own: Path, ship: Ship, keys: WriteKeys, head: Callable[[str], bytes
     """Ships every idle journal beside `own`; returns the edge ids. What goes wrong is tried again next time."""
     shipped = []
     for directory in sorted(own.parent.iterdir()):
-        files = list(directory.glob("*.journal"))
-        if directory == own or not files or time.time() - max(file.stat().st_mtime for file in files) < idle_s:
-            continue
         try:
-            with journal.held(directory):
-                if _ship(directory, ship, keys, head(directory.name)):
-                    shipped.append(directory.name)
+            if directory != own and _is_idle(directory, idle_s) and _ship_held(directory, ship, keys, head):
+                shipped.append(directory.name)
         except JournalInUse:
             continue
-        except Fenced:
-            set_aside(directory)
         except Exception as error:  # the store is away, or somebody has to look at it: this edge goes on
             log.warning("abandoned_journal_kept", edge_id=directory.name, error=type(error).__name__)
     return shipped
+
+
+def _is_idle(directory: Path, idle_s: float) -> bool:
+    files = list(directory.glob("*.journal"))
+    return bool(files) and time.time() - max(file.stat().st_mtime for file in files) >= idle_s
+
+
+def _ship_held(directory: Path, ship: Ship, keys: WriteKeys, head: Callable[[str], bytes]) -> bool:
+    """Ships the journal, or gives it a chain of its own; returns whether there was anything to ship."""
+    try:
+        with journal.held(directory):
+            return _ship(directory, ship, keys, head(directory.name))
+    except Fenced:
+        set_aside(directory)
+        return False
 
 
 def _ship(directory: Path, ship: Ship, keys: WriteKeys, previous: bytes) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -255,6 +255,76 @@ def test_records_of_a_fenced_edge_are_shipped_as_a_chain_of_their_own(
     assert abandoned.ship_all(own, sources.ship, sources.keys, sources.head, idle_s=0) == []
     stored = [record for segment in segments(owner, aside.name) for record in decode(segment.payload)]
     assert [record.received_at_us - NOW_US for record in stored] == [1, 2, 3]
+
+
+async def written(home: Path, *groups: Sequence[int], first_seq: int = 5) -> None:
+    """A journal with a file for each group; the last one is open."""
+    journal = Journal(home, first_seq)
+    for number, group in enumerate(groups, start=1):
+        for n in group:
+            journal.append(pack(heard(NOW_US + n, number=n)))
+        await journal.settled()
+        if number < len(groups):
+            await journal.rotate()
+    await journal.close()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("removed", [None, *range(4)])  # None: it dies before it begins to
+@pytest.mark.parametrize("groups", [((1, 2), (3,), (4,)), ((1, 2),)])
+def test_a_process_that_dies_while_it_sets_a_journal_aside_doubles_nothing(
+    platform: Platform,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    groups: Sequence[Sequence[int]],
+    removed: int | None,
+) -> None:
+    """It is started again, goes on with what is left there, is fenced again, and sets that aside, too."""
+    sources = from_platform(platform)
+    assert sources.head is not None
+    home = tmp_path / "edge" / "edge-1"
+    run(written(home, *groups))
+    unlinked, unlink = iter(range(100)), Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == home and next(unlinked) == removed:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    def killed_before(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", killed)
+        if removed is None:
+            patch.setattr("tracker_edge.journal.remove_upto", killed_before)
+        abandoned.set_aside(home)
+    run(written(home, (7,)))
+    abandoned.set_aside(home)
+    shipped = abandoned.ship_all(home.parent / "x", sources.ship, sources.keys, sources.head, idle_s=0)
+    with platform.pool.connection() as connection:
+        stored = [
+            record.received_at_us - NOW_US
+            for edge_id in shipped
+            for segment in segments(connection, edge_id)
+            for record in decode(segment.payload)
+        ]
+    assert sorted(stored) == [*(n for group in groups for n in group), 7]
+
+
+@pytest.mark.engine
+def test_one_abandoned_journal_that_cannot_be_read_keeps_no_other(platform: Platform, tmp_path: Path) -> None:
+    """Nor does a file that another process ships and deletes while this one looks."""
+    sources = from_platform(platform)
+    assert sources.head is not None
+    edges = tmp_path / "edge"
+    run(written(edges / "damaged", (1,), (2,)))
+    (edges / "damaged" / f"{5:016d}.journal").write_bytes(b"nonsense")
+    (edges / "gone").mkdir()
+    (edges / "gone" / f"{1:016d}.journal").symlink_to("nowhere")
+    run(written(edges / "whole", (3,), first_seq=1))
+    shipped = abandoned.ship_all(edges / "own", sources.ship, sources.keys, sources.head, idle_s=0)
+    assert shipped == ["whole"]
 
 
 @pytest.mark.engine

@@ -8,6 +8,7 @@ from tracker_edge.journal.files import (
     read_rows,
     recover,
     remove,
+    remove_upto,
     write_whole,
 )
 from tracker_edge.journal.writer import Appender, Journal, JournalFailed, Waiter
@@ -24,5 +25,6 @@ __all__ = [
     "read_rows",
     "recover",
     "remove",
+    "remove_upto",
     "write_whole",
 ]

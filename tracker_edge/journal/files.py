@@ -19,6 +19,8 @@ _MAGIC = b"announces 1\n"
 HEAD = struct.Struct(">12sQ")  # magic, sequence number
 _FRAME = struct.Struct(">II")  # bytes of rows, CRC-32 of sequence number, length and rows
 _NAME = re.compile(r"(\d{16})\.journal")
+#: Where a directory says up to which number its files are to go.
+_GOING = "going"
 MAX_FRAME_BYTES = 64 * 2**20
 #: What a write is refused with while there is no room: on the disk, in a quota, under a limit of the process.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -54,6 +56,16 @@ def is_empty(directory: Path, seq: int) -> bool:
 def remove(directory: Path, seq: int) -> None:
     """Deletes a file whose records are safe elsewhere."""
     path_of(directory, seq).unlink()
+
+
+def remove_upto(directory: Path, seq: int) -> None:
+    """Deletes every file up to this one. Should the process die meanwhile, who recovers the journal does the rest."""
+    draft = directory / f".{_GOING}"
+    draft.write_text(str(seq))
+    _sync(draft, os.O_RDONLY)
+    os.replace(draft, directory / _GOING)
+    _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+    _remove_going(directory)
 
 
 def write_whole(directory: Path, seq: int, rows: bytes) -> None:
@@ -100,7 +112,8 @@ def recover(directory: Path, first_seq: int) -> tuple[dict[int, int], int, int]:
 
     Only the last file can have a torn tail: it was being written, and nothing after its last sync was acknowledged.
     """
-    found = sorted(int(match[1]) for name in os.listdir(directory) if (match := _NAME.fullmatch(name)))
+    _remove_going(directory)
+    found = _numbers(directory)
     if not found:
         created(directory, first_seq)
         return {}, first_seq, HEAD.size
@@ -111,6 +124,22 @@ def recover(directory: Path, first_seq: int) -> tuple[dict[int, int], int, int]:
         read_rows(directory, seq)
     size = _cut(directory, last)
     return {seq: path_of(directory, seq).stat().st_size for seq in closed}, last, size
+
+
+def _numbers(directory: Path) -> list[int]:
+    return sorted(int(match[1]) for name in os.listdir(directory) if (match := _NAME.fullmatch(name)))
+
+
+def _remove_going(directory: Path) -> None:
+    note = directory / _GOING
+    if not note.exists():
+        return
+    upto = int(note.read_text())
+    for seq in _numbers(directory):
+        if seq <= upto:
+            remove(directory, seq)
+    _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+    note.unlink()
 
 
 def _cut(directory: Path, seq: int) -> int:
