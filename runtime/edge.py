@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import structlog
 import uvloop
 
@@ -18,10 +20,14 @@ def serve(settings: Settings) -> None:
     reason = compiled.use()
     # Not before: what is imported already stays as it was.
     from tracker_edge import process
+    from tracker_edge.journal import JournalDamaged
 
     structlog.get_logger().info("edge_code", compiled=reason is None, reason=reason)
     stop_metrics = serve_metrics(settings, "edge")
-    with open_platform(settings) as platform:
-        code = uvloop.run(process.serve(settings, platform, ready=announce_ready))
+    try:
+        with open_platform(settings) as platform:
+            code = uvloop.run(process.serve(settings, platform, ready=announce_ready))
+    except JournalDamaged as error:
+        sys.exit(f"tracker: {settings.data_dir / 'edge' / settings.edge.id}: {error}")
     stop_metrics()
     raise SystemExit(code)

@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-import psycopg
 import structlog
 
 from domain.announces import Announce, Event
@@ -102,7 +101,7 @@ class Edge:
         )
         self._assemble(first_seq, previous)
         self._restore_swarms(replayed)
-        self._tasks += [asyncio.create_task(work) for work in self._work()]
+        self._tasks += [self._begun(work) for work in self._work()]
         self._evict_leaving(self.access.leaving())
         self._neighbours = Neighbours(self.settings, self._sources, self.tracker, self.journal, self.server)
         self._neighbours.follow(asyncio.get_running_loop(), self._spawn)
@@ -229,9 +228,7 @@ class Edge:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self.journal.failure is None and not self.journal.full:
             await self.journal.settled()
             self._begin_snapshot()
@@ -298,6 +295,17 @@ class Edge:
         if self.tracker.latest is not None:
             self.tracker.latest.note(gone.torrent_id + gone.user_id + gone.peer_id, Event.STOPPED, now_us)
 
+    def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._part_ended)
+        return task
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        """An edge without one of its parts would go on answering; it ends, and its supervisor starts it again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("edge_part_failed", edge_id=self.settings.id, exc_info=error)
+            self.failed.set()
+
     def _work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (
             self._ship(),
@@ -321,7 +329,7 @@ class Edge:
             noted = self.tracker.unregistered.take()
             try:
                 await asyncio.to_thread(self._sources.note_unregistered, noted)
-            except psycopg.Error as error:  # the store is away, and this is no history
+            except Exception as error:  # the store is away for one, and this is no history
                 log.warning("unregistered_unwritten", error=type(error).__name__)
 
     async def _ship(self) -> None:

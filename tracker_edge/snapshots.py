@@ -60,7 +60,10 @@ class Snapshots:
         """Begins to write one; `last_seq` is the last segment of ours that the swarms are made of."""
         if self._sources.restore_after is not None:
             ends = {**self._sources.ends, self._edge_id: last_seq}
-            self._writing = snapshot.fork_and_write(self._path, self._edge_id, swarms, ends, now_s)
+            try:
+                self._writing = snapshot.fork_and_write(self._path, self._edge_id, swarms, ends, now_s)
+            except OSError as error:  # no room for a copy of this process
+                log.warning("snapshot_failed", edge_id=self._edge_id, error=error.strerror)
 
     def outdate(self) -> None:
         """Somebody was sent away: whose addresses are in the last one may be about to be forgotten."""

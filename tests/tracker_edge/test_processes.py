@@ -114,6 +114,21 @@ def test_a_crowd_that_says_nothing_takes_no_file_from_the_journal(
 
 
 @pytest.mark.engine
+def test_a_journal_that_somebody_has_to_look_at_is_named_in_one_line(platform: Platform, settings: Settings) -> None:
+    edge = EdgeProcess(settings, "edge-1", 0)
+    home = edge.settings.data_dir / "edge" / "edge-1"
+    home.mkdir(parents=True)
+    for number in (1, 3):
+        (home / f"{number:016d}.journal").touch()
+    with ending(edge), pytest.raises(AssertionError, match="a journal file between 1 and 3 is missing"):
+        edge.start()
+    assert edge.end() == 1
+    said = (edge.settings.data_dir / "edge-1.log").read_text().splitlines()
+    assert said[-1] == f"tracker: {home}: a journal file between 1 and 3 is missing"
+    assert not [line for line in said if "Traceback" in line]
+
+
+@pytest.mark.engine
 def test_sigterm_under_load_loses_no_acknowledged_announce_and_cuts_no_reply(
     platform: Platform, settings: Settings, owner: Owner
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,11 +17,13 @@ import uvloop
 
 from domain.announces import Event
 from runtime.platform import Platform
-from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, get, peer
+from runtime.settings import Edge as EdgeSettings
+from tests.tracker_edge.edges import ANN, BOB, BOOK, EVE, FILM, MemoryStore, Table, get, peer, sources
 from tests.tracker_edge.test_several import asking, edge_of, rights, within
 from tracker_edge import snapshot
 from tracker_edge.protocol.compact import packed
 from tracker_edge.snapshot import Moment, Unusable
+from tracker_edge.snapshots import Snapshots
 from tracker_edge.swarms import Swarms
 
 Owner = psycopg.Connection[tuple[Any, ...]]
@@ -104,6 +108,25 @@ def test_a_copy_of_the_process_writes_while_this_one_goes_on(tmp_path: Path) -> 
     assert path.stat().st_mode & 0o777 == 0o600
     lost = snapshot.fork_and_write(tmp_path / "away" / "x", "edge-1", here, {}, NOW_S)
     assert os.waitstatus_to_exitcode(os.waitpid(lost, 0)[1]) == 1
+
+
+def test_a_machine_without_room_for_a_copy_of_the_process_gets_its_snapshot_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, continued = tmp_path / snapshot.NAME, replace(sources(Table(), MemoryStore()), restore_after=lambda *_: None)
+    kept = Snapshots(path, EdgeSettings(), continued)
+
+    def full() -> int:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", full)
+        kept.begin(filled(), 1, NOW_S)
+    asyncio.run(kept.written())
+    assert not path.exists()
+    kept.begin(filled(), 1, NOW_S)
+    asyncio.run(kept.written())
+    assert path.exists()
 
 
 @pytest.mark.engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Coroutine
 from ipaddress import ip_network
@@ -202,6 +203,21 @@ def test_connections_above_the_limit_are_told_to_come_later(tmp_path: Path) -> N
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"8:intervali300e" in answer
         first.close()
+
+    on_edge(tmp_path, work)
+
+
+def test_an_edge_ends_when_a_part_of_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on to answer, and nothing that it takes would reach the store: its supervisor starts it again."""
+
+    async def work(edge: Edge, port: int) -> None:
+        def refuse(seq: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(edge.journal, "shipped", refuse)
+            await get(port, target(1, ANN))
+            await asyncio.wait_for(edge.failed.wait(), 5)
 
     on_edge(tmp_path, work)
 
