@@ -140,7 +140,7 @@ class Tally:
     microseconds.
     """
 
-    def __init__(self, clients: dict[Key, Client], promotions: Promotions, deleted: AbstractSet[bytes]) -> None:
+    def __init__(self, clients: dict[Key, Client], deleted: AbstractSet[bytes]) -> None:
         self.clients = clients
         self.changed: set[Key] = set()
         self.transfers: list[Transfer] = []
@@ -153,7 +153,7 @@ class Tally:
         self.site: dict[int, Hour] = {}  # by hour
         self.swarm = TorrentDelta()  # of all torrents
         self._hour_us = -HOUR_US  # none yet
-        self._promotions = promotions
+        self._promotions = Promotions()
         self._deleted = deleted
         self._active: dict[Pair, list[int]] = {}  # how many of the user's clients seed and leech the torrent
         self._seeded_until: dict[Pair, int] = {}
@@ -166,8 +166,10 @@ class Tally:
             if client.seeded_until_us is not None:
                 self._seeded(torrent_id, user_id, client.seeded_until_us)
 
-    def add(self, seq: int, records: Iterable[Announce]) -> None:
-        """The records of one segment, in the order in which the edge wrote them; `seq` is what the caller calls it."""
+    def add(self, seq: int, records: Iterable[Announce], promotions: Promotions) -> None:
+        """The records of one segment, in the order in which the edge wrote them, with all promotions that may hold for
+        them; `seq` is what the caller calls it."""
+        self._promotions = promotions
         for n, announce in enumerate(records):
             self._add(seq, n, announce)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from domain.base import Aggregate
@@ -48,10 +47,12 @@ class _Declared:
 
 
 class _Batches(NamedTuple):
-    """How many facts one transaction may hold: those whose sizes, in the handler's own unit, reach `at_once`."""
+    """How many facts one transaction may hold: those whose sizes, in the handler's own unit, reach `at_once`; and of
+    which kinds others may be among them."""
 
     at_once: int
     size: Callable[[Any], int]
+    amid: frozenset[type[Any]]
 
 
 class Projection(_Declared):
@@ -88,17 +89,18 @@ class Projection(_Declared):
         return declare
 
     def on_batch(
-        self, *kinds: type[E], at_once: int, size: Callable[[E], int]
+        self, *kinds: type[E], at_once: int, size: Callable[[E], int], amid: Iterable[type[Any]] = ()
     ) -> Callable[[Callable[[Sequence[Fact[E]], Writer], None]], Callable[[Sequence[Fact[E]], Writer], None]]:
         """Declare the handler of these events that gets all which follow one another at once, to load and write once.
 
         What it makes must not depend on where one batch ends and the next begins. A transaction takes facts until the
-        sizes of such events reach `at_once`, and at least one.
+        sizes of such events reach `at_once`, and at least one. Facts `amid` them, which have handlers of their own, do
+        not end a run: the handler gets them, too, in their places, and has to `apply` them.
         """
 
         def declare(handler: Callable[[Sequence[Fact[E]], Writer], None]) -> Any:
             self._add(kinds, handler)
-            self._batches[handler] = _Batches(at_once, size)
+            self._batches[handler] = _Batches(at_once, size, frozenset(amid))
             return handler
 
         return declare
@@ -118,14 +120,17 @@ class Projection(_Declared):
 
     def runs(self, facts: Sequence[AnyFact]) -> Iterator[Sequence[AnyFact]]:
         """The facts in order, as `apply` takes them: those of one batch handler together, others alone."""
-        if not self._batches:
-            yield from ([fact] for fact in facts)
-            return
-        for handler, run in groupby(facts, self._handler):
-            if handler in self._batches:
-                yield list(run)
-            else:
-                yield from ([fact] for fact in run)
+        run, of, batches = list[AnyFact](), None, None
+        for fact in facts:
+            handler = self._handler(fact)
+            if batches and (handler is of or type(fact.event) in batches.amid):
+                run.append(fact)
+                continue
+            if run:
+                yield run
+            run, of, batches = [fact], handler, self._batches.get(handler)
+        if run:
+            yield run
 
     def apply(self, run: Sequence[AnyFact], db: Writer) -> None:
         """Handle one of the `runs`."""

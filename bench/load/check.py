@@ -30,10 +30,10 @@ class Credited:
 def credited(segments: Sequence[Segment]) -> Credited:
     """What the credit rules make of the shipped segments; raises `BrokenChain`."""
     verify(segments)
-    tally = Tally({}, Promotions(), frozenset())
+    tally = Tally({}, frozenset())
     found = Credited()
     for segment in segments:
-        tally.add(segment.seq, decode(segment.payload))
+        tally.add(segment.seq, decode(segment.payload), Promotions())
         found.announces += segment.announces
     tally.close()
     found.users = {user: Moved(delta.uploaded, delta.downloaded) for user, delta in tally.users.items()}

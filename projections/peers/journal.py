@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from domain.announces import Announce, decode
 from domain.erasures import Erasure
 from domain.errors import Conflict
 from domain.peers import EdgeJournal
-from domain.tally import Tally
 from domain.torrents import Torrent
 from projections.peers import rows, sums, windows
-from projections.peers.binary import Place
+from projections.peers.batch import ANNOUNCES_AT_ONCE, Batch
 from projections.peers.projection import peers
 from runtime.db import Writer
-from runtime.facts import Fact
+from runtime.facts import AnyFact, Fact
 from runtime.journal import COLUMNS, BrokenChain, Head, Segment, verify
-
-#: What is settled at once ends with the segment that reaches this: the more, the fewer rows of users and torrents are
-#: written per announce; it takes 2 KB of memory each, and two seconds, in which nobody sees any of it.
-ANNOUNCES_AT_ONCE = 40_000
 
 
 class SegmentsArchived(Conflict):
     """The segments of a fact lie in files, where no projection reads."""
 
 
-@peers.on_batch(EdgeJournal.SegmentsRecorded, at_once=ANNOUNCES_AT_ONCE, size=lambda event: event.announces)
-def segments_recorded(facts: Sequence[Fact[EdgeJournal.SegmentsRecorded]], db: Writer) -> None:
+@peers.on_batch(
+    EdgeJournal.SegmentsRecorded,
+    at_once=ANNOUNCES_AT_ONCE,
+    size=lambda event: event.announces,
+    amid=(Torrent.Uploaded, *windows.KINDS),
+)
+def segments_recorded(facts: Sequence[AnyFact], db: Writer) -> None:
+    """Facts that open and end windows lie among the segments and cut them short nearly each time. They write what
+    announces only look up: so these look it up before, and are settled together with later ones all the same."""
     rows.prepare(db)
     heads: dict[str, Head | None] = {}
-    for portion in _portions(_read(db, facts, heads)):
-        records = [decode(segment.payload, db.keys) for _, segment in portion]
-        tally, row_places = _tally(db, [announce for some in records for announce in some])
-        for number, some in enumerate(records):
-            tally.add(number, some)
-        tally.close()
-        places = [Place(position, segment.edge_id, segment.seq) for position, segment in portion]
-        rows.write(db, places, tally, row_places)
+    batch = Batch(db)
+    for fact in facts:
+        if isinstance(fact.event, EdgeJournal.SegmentsRecorded):
+            for segment in _read(db, fact, heads):
+                batch.add(fact.position, segment)
+            continue
+        if not isinstance(fact.event, Torrent.Uploaded):
+            batch.promise()
+        elif batch.holds(fact.stream_id):  # its size counts for later announces
+            batch.settle()
+        peers.apply([fact], db)
+    batch.settle()
     for head in filter(None, heads.values()):
         db.execute(
             "INSERT INTO projected_segment (edge_id, seq, sha256) VALUES (%s, %s, %s)"
@@ -111,39 +116,15 @@ def _segments(db: Writer, event: EdgeJournal.SegmentsRecorded) -> Iterator[Segme
     return (Segment(*row) for row in found)
 
 
-def _read(
-    db: Writer, facts: Iterable[Fact[EdgeJournal.SegmentsRecorded]], heads: dict[str, Head | None]
-) -> Iterator[tuple[int, Segment]]:
-    """Each segment with the position of its fact, in order; `heads` follows the end of each edge's chain."""
-    for fact in facts:
-        event, edge_id = fact.event, fact.event.edge_id
-        _refuse_archived(db, event)
-        if edge_id not in heads:
-            heads[edge_id] = _head(db, edge_id)
-        for segment in _segments(db, event):
-            heads[edge_id] = verify([segment], heads[edge_id])
-            yield fact.position, segment
-        head = heads[edge_id]
-        if head is None or (head.seq, head.sha256.hex()) != (event.last_seq, event.sha256):
-            raise BrokenChain(f"the journal of {edge_id} does not end as the fact at {fact.position} says")
-
-
-def _portions(segments: Iterable[tuple[int, Segment]]) -> Iterator[list[tuple[int, Segment]]]:
-    portion: list[tuple[int, Segment]] = []
-    announces = 0
-    for position, segment in segments:
-        portion.append((position, segment))
-        announces += segment.announces
-        if announces >= ANNOUNCES_AT_ONCE:
-            yield portion
-            portion, announces = [], 0
-    if portion:
-        yield portion
-
-
-def _tally(db: Writer, announces: Sequence[Announce]) -> tuple[Tally, rows.RowPlaces]:
-    """A tally that knows all that there is to know of these announces' users and torrents; where clients' rows are."""
-    pairs = {(announce.torrent_id, announce.user_id) for announce in announces}
-    clients, row_places = rows.clients(db, pairs)
-    deleted = rows.deleted(db, {torrent_id for torrent_id, _ in pairs})
-    return Tally(clients, windows.promotions(db, announces), deleted), row_places
+def _read(db: Writer, fact: Fact[EdgeJournal.SegmentsRecorded], heads: dict[str, Head | None]) -> Iterator[Segment]:
+    """The segments of a fact in order; `heads` follows the end of each edge's chain."""
+    event, edge_id = fact.event, fact.event.edge_id
+    _refuse_archived(db, event)
+    if edge_id not in heads:
+        heads[edge_id] = _head(db, edge_id)
+    for segment in _segments(db, event):
+        heads[edge_id] = verify([segment], heads[edge_id])
+        yield segment
+    head = heads[edge_id]
+    if head is None or (head.seq, head.sha256.hex()) != (event.last_seq, event.sha256):
+        raise BrokenChain(f"the journal of {edge_id} does not end as the fact at {fact.position} says")

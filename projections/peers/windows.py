@@ -240,3 +240,7 @@ def _follow_perk(db: Writer, fact: AnyFact, subject_id: UUID) -> None:
         "  WHERE w.user_id = p.user_id AND w.source_id = %s AND w.ends_at = 'infinity')",
         (ALL, fact.position, ALL, fact.at, *about, ALL),
     )
+
+
+#: What opens and ends windows: all that is handled here, without a look at what announces have added up to.
+KINDS = tuple(kind for kind, handler in peers.handlers.items() if handler.__module__ == __name__)

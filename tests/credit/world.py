@@ -192,8 +192,8 @@ def tallied(portions: Iterable[Sequence[Announce]], promised: Promised) -> dict[
     sums: defaultdict[str, int] = defaultdict(int)
     snatches: dict[tuple[bytes, bytes], int] = {}
     for seq, records in enumerate(portions):
-        tally = Tally(clients, Promotions(windows), set())
-        tally.add(seq, records)
+        tally = Tally(clients, set())
+        tally.add(seq, records, Promotions(windows))
         tally.close()
         firsts = {pair: at for pair, at in tally.snatches.items() if pair not in snatches}
         tally.complete(firsts)

@@ -240,7 +240,7 @@ def test_a_rebuild_gives_the_same_rows_whatever_is_settled_at_once(
             facts.facts(event(Torrent.FreeleechGranted, FILM, n // 10 + 1, at(n * 100), until=at(n * 100 + 500)))
     edge.ship(*[[announce(5000 + n, up=1000 + n, down=40)] for n in range(40)])
     projected(edge.platform, peers)
-    monkeypatch.setattr(sys.modules["projections.peers.journal"], "ANNOUNCES_AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules["projections.peers.batch"], "ANNOUNCES_AT_ONCE", 3)
     checks = verify(edge.platform, peers)
     assert [check.differences for check in checks] == [0] * len(peers.tables)
     assert sum(check.rows for check in checks) > 100

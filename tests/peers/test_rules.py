@@ -17,8 +17,8 @@ def tallied(*records: Announce, before: Tally | None = None, deleted: bool = Fal
     subjects = {"film": FILM.bytes, "ada": ADA.bytes, "everybody": EVERYBODY}
     subjects["ada_on_film"] = user_on_torrent(FILM.bytes, ADA.bytes)
     promotions = Promotions({subjects[name]: found for name, found in windows.items()})
-    tally = Tally(before.clients if before else {}, promotions, {FILM.bytes} if deleted else set())
-    tally.add(1, records)
+    tally = Tally(before.clients if before else {}, {FILM.bytes} if deleted else set())
+    tally.add(1, records, promotions)
     tally.close()
     return tally
 
