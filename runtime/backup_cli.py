@@ -24,7 +24,7 @@ from runtime.backup.tables import Part
 from runtime.backup.verify import verify
 from runtime.embedded import Postgres
 from runtime.keys_database import has_keys, prepare_databases
-from runtime.physical_cli import Erase, add_physical
+from runtime.physical_cli import Erase, add_physical, shut_out
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildFailed, rebuild
@@ -129,6 +129,8 @@ def backup_commands(
             typer.echo(f"{done.erased} keys of erased persons destroyed again")
         with open_platform(settings) as platform:
             _settle(platform, done)
+            for line in shut_out(platform, chosen.erased, erase):
+                typer.echo(line)
 
     def _settle(platform: Platform, done: Restored) -> None:
         for projection in projections if done.rebuild else ():

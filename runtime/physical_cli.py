@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,14 +84,21 @@ def add_physical(
         typer.echo(f"{row[0]} events up to position {row[1]}")
         redis = settings.redis.model_copy(update={"url": settings.redis.url or "unix:///nonexistent"})
         with open_platform(settings.model_copy(update={"redis": redis})) as platform:
-            for user_id in _erased(settings):
-                if erase(platform, user_id):
-                    typer.echo(f"{user_id} was erased after that moment, and is again")
+            for line in shut_out(platform, _erased(settings), erase):
+                typer.echo(line)
 
 
-def _erased(settings: Settings) -> list[UUID]:
+def shut_out(platform: Platform, erased: Iterable[UUID], erase: Erase) -> Iterator[str]:
+    """Begins to erase again whom the database has as they were before: the end of their keys alone would leave accounts
+    that passwords open, and callers' addresses. Workers complete it."""
+    for user_id in sorted(erased):
+        if erase(platform, user_id):
+            yield f"{user_id} was erased after that moment, and is again"
+
+
+def _erased(settings: Settings) -> set[UUID]:
     """Everybody whom a list beside the log or beside the other backups names."""
-    return sorted({who for root in (_place(settings), settings.data_dir / "backups") for who in erased.listed(root)})
+    return {who for root in (_place(settings), settings.data_dir / "backups") for who in erased.listed(root)}
 
 
 def _place(settings: Settings) -> Path:

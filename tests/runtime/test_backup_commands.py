@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
 import domain
 from commands.policies import POLICIES
+from domain.base import ERASED, SYSTEM
+from domain.erasures import Erasure, erasure_id
+from domain.users import User
 from projections import ALL
 from projections.search import open_sender
-from runtime.backup import edges, manifest
+from runtime.backup import edges, erased, manifest
 from runtime.backup.create import fingerprint
 from runtime.backup.restore import choose
 from runtime.backup.tables import Part
@@ -21,8 +27,9 @@ from runtime.backup_cli import backup_commands
 from runtime.cli import erase_again
 from runtime.platform import Platform
 from runtime.settings import Settings
-from tests.conftest import as_user
-from tests.runtime.backups import Busy, count
+from tests.conftest import SECRETS, as_user
+from tests.given import rows_of
+from tests.runtime.backups import Busy, OpenRestored, count
 
 pytestmark = pytest.mark.engine
 
@@ -88,6 +95,48 @@ def test_the_commands_of_an_operator(busy: Busy, cli: Cli, empty: str) -> None:
     assert (code, "the database is not empty" in said) == (1, True)
     assert cli.run("restore", "--to-position", str(10**9), into=empty)[0] == 1
     assert cli.run("verify", "nothing")[0] == 1
+
+
+def test_who_was_erased_after_the_backup_is_shut_out_again(
+    busy: Busy, cli: Cli, empty: str, opened: OpenRestored
+) -> None:
+    """The end of the key alone would leave an account that its password opens, and whence its owner came."""
+    gone, stays = busy.people
+    with_its_own_secrets(cli.settings)
+    with psycopg.connect(busy.url) as connection:
+        connection.execute("INSERT INTO es.command_context SELECT command_id, '203.0.113.7' FROM es.command")
+    assert cli.run("create")[0] == 0
+    erased.add(cli.settings.data_dir / "backups", {gone.id: datetime.now(UTC)})
+    code, said = cli.run("restore", into=empty)
+    assert code == 0, said
+    assert f"{gone.id} was erased after that moment, and is again" in said
+    assert str(stays.id) not in said
+    restored = opened(empty)
+    accounts = [restored.history.aggregate(User, one.id) for one in (gone, stays)]
+    assert [(one.erased, one.enabled, one.username) for one in accounts] == [
+        (True, False, ERASED), (False, True, "person1")
+    ]  # fmt: skip
+    assert restored.store(SYSTEM).find(Erasure, erasure_id(gone.id)) is not None
+    assert kept_of(restored, gone.id) == [(0, 0, 0)]
+    assert all(kept_of(restored, stays.id)[0])
+
+
+def with_its_own_secrets(settings: Settings) -> None:
+    """The data directory has those that the site's keys were wrapped with."""
+    path = settings.data_dir / "secrets.json"
+    path.write_text(json.dumps({name: getattr(SECRETS, name).hex() for name in ("jwt", "site", "key_encryption")}))
+    path.chmod(0o600)
+
+
+def kept_of(platform: Platform, person: UUID) -> list[Any]:
+    """How many passwords, sessions and addresses of their commands."""
+    return rows_of(
+        platform,
+        "SELECT (SELECT count(*) FROM credentials.password WHERE user_id = %s),"
+        " (SELECT count(*) FROM credentials.session WHERE user_id = %s),"
+        " (SELECT count(*) FROM es.command_context JOIN es.command USING (command_id) WHERE actor_id = %s)",
+        [person] * 3,
+    )
 
 
 def test_keys_of_another_site_are_refused_before_anything_is_done(busy: Busy, cli: Cli, empty: str) -> None:
