@@ -124,11 +124,12 @@ def test_tables_keep_their_indexes_and_their_readers(
 
 
 def test_indexes_that_were_made_for_a_batch_that_failed_are_made_again(
-    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Handlers that look around get their indexes early, in the transaction of the batch, which is repeated."""
+    monkeypatch.setattr(shadow, "BATCH", 400)
     indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'read' ORDER BY 1"
-    fresh, failures = Projection("notes", "note", "note_line"), iter([ZeroDivisionError()])
+    fresh, failures, early = Projection("notes", "note", "note_line"), iter([ZeroDivisionError()]), set[str]()
     fresh.on(Note.Opened)(projection.handlers[Note.Opened])
 
     @fresh.on(Note.LineAdded)
@@ -136,11 +137,13 @@ def test_indexes_that_were_made_for_a_batch_that_failed_are_made_again(
         db.execute("UPDATE note SET author = author WHERE author = 'nobody' AND lines > %s", (fact.event.number,))
         for failure in failures:
             raise failure
+        early.update(name for (name,) in db.rows("SELECT indexname FROM pg_indexes WHERE schemaname = 'rebuild_notes'"))
         projection.handlers[Note.LineAdded](fact, db)
 
     before = owner.execute(indexes).fetchall()
     assert rebuild(notes, fresh).rows == 800
     assert next(failures, None) is None
+    assert "note_author_and_lines" in early, "long before the end, which makes all of them"
     assert owner.execute(indexes).fetchall() == before
 
 
