@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pwd
 import signal
+import struct
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from runtime.children import spawn
 from runtime.embedded import STANDBY, Engine, EngineError, Postgres, own_directory, postgres_program
 
 SLOT = "tracker_wal"
+#: An identifier as this machine has numbers, and where it ends in a segment.
+_IDENTIFIER, _HEAD_BYTES = struct.Struct("=Q"), 32
 
 
 class WalReceiver(Engine):
@@ -33,7 +36,7 @@ class WalReceiver(Engine):
     death_signal = signal.SIGKILL
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
-        super().__init__(current_era(folder))
+        super().__init__(_era_of(folder, postgres.directory))
         self.place = folder
         self._postgres = postgres
 
@@ -66,6 +69,30 @@ def current_era(folder: Path) -> Path:
     """The era that the log goes to; a first one is made."""
     found = eras(folder)
     return found[-1] if found else new_era(folder)
+
+
+def _era_of(folder: Path, database: Path) -> Path:
+    """The present era, or a new one when its log is of another database: one that was lost, and restored otherwise."""
+    era = current_era(folder)
+    return era if _writer(era / WalReceiver.name) in (None, _identifier(database)) else new_era(folder)
+
+
+def _identifier(database: Path) -> int | None:
+    """What PostgreSQL tells this database from all others by (pg_control.h); None where there is none yet."""
+    try:
+        return int(_IDENTIFIER.unpack_from((database / "global" / "pg_control").read_bytes())[0])
+    except FileNotFoundError:
+        return None
+
+
+def _writer(log: Path) -> int | None:
+    """The same of who wrote a log: it is in the head of each segment (xlog_internal.h, XLogLongPageHeaderData)."""
+    for path in log.glob("[0-9A-F]" * 24 + "*"):
+        with path.open("rb") as segment:
+            head = segment.read(_HEAD_BYTES)
+        if any(head):
+            return int(_IDENTIFIER.unpack_from(head, _HEAD_BYTES - _IDENTIFIER.size)[0])
+    return None
 
 
 def eras(folder: Path) -> list[Path]:

@@ -255,3 +255,29 @@ def test_old_base_backups_go_with_their_log(server: Server) -> None:
     assert min(path.name for path in second.log(server.place).iterdir()) >= second.first_segment
     assert list(physical.delete_before(server.place, second.ended_at + timedelta(days=9))) == [], "the newest stays"
     assert physical.check(server.place, second) > 0
+
+
+def test_another_database_in_the_place_of_a_lost_one_gets_a_log_of_its_own(server: Server) -> None:
+    """As after a restore from the other backups: the lost one can still be recovered from what is there of it."""
+    server.write(1)
+    base = server.base()
+    server.write(2)
+    server.lose()
+    server.acknowledged.clear()
+    server.start()
+    assert current_era(server.place).name != base.era
+    with server.connect() as connection:
+        connection.execute("CREATE TABLE written (n int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+    server.write(7)
+    server.stop()
+    server.start()
+    assert len(eras(server.place)) == 2, "it is the same database as before"
+    server.base()
+    server.write(8)
+    server.lose()
+    server.recover()
+    assert server.written() == [7, 8]
+    server.lose()
+    physical.recover(server.place, base, server.data_dir, None)
+    server.start()
+    assert server.written() == [1, 2]
