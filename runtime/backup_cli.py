@@ -23,6 +23,7 @@ from runtime.backup.restore import Chosen, Restored, choose, restore
 from runtime.backup.tables import Part
 from runtime.backup.verify import verify
 from runtime.embedded import Postgres
+from runtime.erasing import lists
 from runtime.keys_database import has_keys, prepare_databases
 from runtime.physical_cli import Erase, add_physical, shut_out
 from runtime.platform import Platform
@@ -111,7 +112,7 @@ def backup_commands(
                 raise BackupRefused("say --to-position or --to-time, not both")
             also, place = _ids(erased_list), _root(settings, root)
             with _target(settings) as target:
-                also += _erased_since(target)
+                also += _erased_since(target) + [who for list_ in lists(settings) for who in erased.listed(list_)]
                 chosen = choose(place, name, to_position, when, with_keys=not without_keys, also_erased=also)
                 _refuse_other_keys(settings, chosen)
                 _restore(target, chosen, when)

@@ -35,9 +35,16 @@ def forget_traces(platform: Platform, user_id: UUID, addresses: AbstractSet[str]
 
 
 def note_erased(settings: Settings, user_id: UUID) -> None:
-    """Beside the log that goes back before this moment, if there is one: it brings the key back, the list ends it."""
-    if settings.backup.wal_dir:
-        erased.add(Path(settings.backup.wal_dir), {user_id: datetime.now(UTC)})
+    """Beside everything that goes back before this moment: it would bring the key back, and the list ends it."""
+    for root in lists(settings):
+        erased.add(root, {user_id: datetime.now(UTC)})
+
+
+def lists(settings: Settings) -> list[Path]:
+    """Where lists of the erased belong: beside the log, and beside the backups if they have their usual place."""
+    log = [Path(settings.backup.wal_dir).resolve()] if settings.backup.wal_dir else []
+    backups = settings.data_dir.resolve() / "backups"
+    return [*log, *([backups] if backups.is_dir() else [])]
 
 
 def addresses_of(platform: Platform, user_id: UUID) -> set[str]:

@@ -18,6 +18,7 @@ from runtime.backup.create import fingerprint
 from runtime.backup.manifest import BackupRefused
 from runtime.backup.restore import ERA
 from runtime.embedded import Postgres
+from runtime.erasing import lists
 from runtime.platform import Platform
 from runtime.secrets import ensure
 from runtime.settings import Settings
@@ -84,7 +85,7 @@ def add_physical(
         typer.echo(f"{row[0]} events up to position {row[1]}")
         redis = settings.redis.model_copy(update={"url": settings.redis.url or "unix:///nonexistent"})
         with open_platform(settings.model_copy(update={"redis": redis})) as platform:
-            for line in shut_out(platform, _erased(settings), erase):
+            for line in shut_out(platform, {who for root in lists(settings) for who in erased.listed(root)}, erase):
                 typer.echo(line)
 
 
@@ -94,11 +95,6 @@ def shut_out(platform: Platform, erased: Iterable[UUID], erase: Erase) -> Iterat
     for user_id in sorted(erased):
         if erase(platform, user_id):
             yield f"{user_id} was erased after that moment, and is again"
-
-
-def _erased(settings: Settings) -> set[UUID]:
-    """Everybody whom a list beside the log or beside the other backups names."""
-    return {who for root in (_place(settings), settings.data_dir / "backups") for who in erased.listed(root)}
 
 
 def _place(settings: Settings) -> Path:

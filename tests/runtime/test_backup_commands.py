@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,9 @@ from runtime.backup.tables import Part
 from runtime.backup.verify import verify
 from runtime.backup_cli import backup_commands
 from runtime.cli import erase_again
+from runtime.erasing import note_erased
 from runtime.platform import Platform
+from runtime.settings import Backup as BackupSettings
 from runtime.settings import Settings
 from tests.conftest import SECRETS, as_user
 from tests.given import rows_of
@@ -97,8 +100,9 @@ def test_the_commands_of_an_operator(busy: Busy, cli: Cli, empty: str) -> None:
     assert cli.run("verify", "nothing")[0] == 1
 
 
+@pytest.mark.parametrize("place", ["backups", "log"])
 def test_who_was_erased_after_the_backup_is_shut_out_again(
-    busy: Busy, cli: Cli, empty: str, opened: OpenRestored
+    busy: Busy, cli: Cli, empty: str, opened: OpenRestored, tmp_path: Path, place: str
 ) -> None:
     """The end of the key alone would leave an account that its password opens, and whence its owner came."""
     gone, stays = busy.people
@@ -106,7 +110,11 @@ def test_who_was_erased_after_the_backup_is_shut_out_again(
     with psycopg.connect(busy.url) as connection:
         connection.execute("INSERT INTO es.command_context SELECT command_id, '203.0.113.7' FROM es.command")
     assert cli.run("create")[0] == 0
-    erased.add(cli.settings.data_dir / "backups", {gone.id: datetime.now(UTC)})
+    if place == "log":
+        cli.settings = cli.settings.model_copy(update={"backup": BackupSettings(wal_dir=str(tmp_path))})
+    note_erased(cli.settings, gone.id)
+    if place == "log":  # where another machine has it
+        (cli.settings.data_dir / "backups" / erased.NAME).unlink()
     code, said = cli.run("restore", into=empty)
     assert code == 0, said
     assert f"{gone.id} was erased after that moment, and is again" in said
