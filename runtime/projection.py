@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from domain.base import Aggregate
 from runtime.db import Writer
-from runtime.facts import AnyFact, Caused, Fact
+from runtime.facts import AnyFact, Caused
 from runtime.store import Store
 
 E = TypeVar("E", bound=Aggregate.Event)
@@ -90,7 +90,7 @@ class Projection(_Declared):
 
     def on_batch(
         self, *kinds: type[E], at_once: int, size: Callable[[E], int], amid: Iterable[type[Any]] = ()
-    ) -> Callable[[Callable[[Sequence[Fact[E]], Writer], None]], Callable[[Sequence[Fact[E]], Writer], None]]:
+    ) -> Callable[[Callable[[Sequence[Caused[E]], Writer], None]], Callable[[Sequence[Caused[E]], Writer], None]]:
         """Declare the handler of these events that gets all which follow one another at once, to load and write once.
 
         What it makes must not depend on where one batch ends and the next begins. A transaction takes facts until the
@@ -98,7 +98,7 @@ class Projection(_Declared):
         not end a run: the handler gets them, too, in their places, and has to `apply` them.
         """
 
-        def declare(handler: Callable[[Sequence[Fact[E]], Writer], None]) -> Any:
+        def declare(handler: Callable[[Sequence[Caused[E]], Writer], None]) -> Any:
             self._add(kinds, handler)
             self._batches[handler] = _Batches(at_once, size, frozenset(amid))
             return handler
