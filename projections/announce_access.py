@@ -179,11 +179,11 @@ def passkey_reset(fact: Fact[User.PasskeyReset], db: Writer) -> None:
 def uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
     db.execute(
         "INSERT INTO announce_torrent (torrent_id, info_hash_v1, info_hash_v2, state, reason, size, changed_pos)"
-        " VALUES (%s, decode(%s, 'hex'), decode(%s, 'hex'), %s, '', %s, %s)",
+        " VALUES (%s, %s, %s, %s, '', %s, %s)",
         (
             fact.stream_id,
-            fact.event.info_hash_v1,
-            fact.event.info_hash_v2,
+            _bytes(fact.event.info_hash_v1),
+            _bytes(fact.event.info_hash_v2),
             TorrentState.PENDING,
             fact.event.size,
             fact.position,
@@ -252,6 +252,10 @@ def announce_rules_changed(fact: Fact[AnnounceRules.Changed], db: Writer) -> Non
             fact.position,
         ),
     )
+
+
+def _bytes(hexadecimal: str | None) -> bytes | None:
+    return None if hexadecimal is None else bytes.fromhex(hexadecimal)
 
 
 def _rights(permissions: Sequence[str]) -> tuple[bool, bool]:

@@ -40,15 +40,12 @@ def uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
 
 
 def _insert_parts(torrent_id: UUID, it: Torrent.Uploaded, db: Writer) -> None:
-    db.execute(
-        "INSERT INTO torrent_file (torrent_id, n, path, length)"
-        " SELECT %s, n, path, length FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS f (path, length, n)",
-        (torrent_id, it.file_paths, it.file_lengths),
+    files = enumerate(zip(it.file_paths, it.file_lengths, strict=True), 1)
+    db.many(
+        "INSERT INTO torrent_file (torrent_id, n, path, length) VALUES (%s, %s, %s, %s)",
+        [(torrent_id, n, path, length) for n, (path, length) in files],
     )
-    db.execute(
-        "INSERT INTO torrent_tag (tag, torrent_id) SELECT tag, %s FROM unnest(%s::text[]) AS t (tag)",
-        (torrent_id, it.tags),
-    )
+    db.many("INSERT INTO torrent_tag (tag, torrent_id) VALUES (%s, %s)", [(tag, torrent_id) for tag in it.tags])
 
 
 @torrents.on(Torrent.Approved)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -94,6 +93,7 @@ class EventMapper(Mapper[UUID]):
         self._keyring = keyring
         self._by_kind = {kind: EventShape(kind) for kind in kinds}
         self._by_topic = {shape.topic: shape for shape in self._by_kind.values()}
+        self._personal = {kind for kind, shape in self._by_kind.items() if shape.personal}
 
     @property
     def topics(self) -> list[str]:
@@ -143,27 +143,37 @@ class EventMapper(Mapper[UUID]):
 
     def event(self, topic: str, stream_id: UUID, version: int, data: bytes, schema_version: int) -> Aggregate.Event:
         """The event that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
-        return self.reader(topic)(stream_id, version, data, schema_version)
+        event = self.sealed_reader(topic)(stream_id, version, data, schema_version)
+        self._open(event)
+        return event
 
-    def reader(self, topic: str) -> EventReader:
-        """The same for many rows of one topic; raises `UnknownTopic`."""
+    def sealed_reader(self, topic: str) -> EventReader:
+        """The same for many rows of one topic, personal fields as they are stored: `open_all` opens them. Raises
+        `UnknownTopic`."""
         shape = self._by_topic.get(topic)
         if shape is None:
             raise UnknownTopic(f"no event class has the topic {topic!r}")
-        if shape.personal:
-            return partial(self._opened, shape, shape.reader())
         return shape.reader()
 
-    def _opened(
-        self, shape: EventShape, read: EventReader, stream_id: UUID, version: int, data: bytes, schema_version: int
-    ) -> Aggregate.Event:
-        event = read(stream_id, version, data, schema_version)
+    def open_all(self, events: Iterable[Aggregate.Event]) -> None:
+        """Open the personal fields of events; the keys of all persons are looked up together."""
+        personal = [event for event in events if type(event) in self._personal]
+        if len(personal) > 1:
+            self._keyring.fetch({_subject(event) for event in personal if next(self._sealed(event), None)})
+        for event in personal:
+            self._open(event)
+
+    def _open(self, event: Aggregate.Event) -> None:
         state = vars(event)
-        for name in shape.personal:
-            sealed = state[name]
-            if sealed is not None and sealed.startswith(PREFIX):
-                state[name] = self._keyring.open(_subject(event), sealed, _context(event, name))
-        return event
+        for name in self._sealed(event):
+            state[name] = self._keyring.open(_subject(event), state[name], _context(event, name))
+
+    def _sealed(self, event: Aggregate.Event) -> Iterator[str]:
+        """The fields that hold ciphertext."""
+        state = vars(event)
+        for name in self._by_kind[type(event)].personal:
+            if state[name] is not None and state[name].startswith(PREFIX):
+                yield name
 
 
 def _aggregate(kind: type[Aggregate.Event]) -> type[Aggregate]:

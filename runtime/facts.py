@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -55,6 +55,7 @@ class Caused(Fact[E], Generic[E], frozen=True):
 
 AnyFact = Fact[Any]
 AnyCaused = Caused[Any]
+F = TypeVar("F", bound=AnyFact)
 
 
 #: What `_NAMES` names, or `_OF_FACTS` alone, and whatever else a query answers.
@@ -112,7 +113,7 @@ ARCHIVED_AT_ONCE = 100_000
 
 
 class _Readers(dict[int, tuple[str, EventReader]]):
-    """By the number of a type: its topic, and what makes events of its rows."""
+    """By the number of a type: its topic, and what makes events of its rows, which have to be opened yet."""
 
     def __init__(self, history: History) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class _Readers(dict[int, tuple[str, EventReader]]):
 
     def __missing__(self, type_id: int) -> tuple[str, EventReader]:
         topic = self._history.types.type_name(type_id)
-        found = self[type_id] = (topic, self._history.codec.reader(topic))
+        found = self[type_id] = (topic, self._history.codec.sealed_reader(topic))
         return found
 
 
@@ -150,14 +151,14 @@ class FactLog:
     ) -> list[AnyCaused]:
         """At most `limit` facts with after < position ≤ upto; `topics` None means every topic, and `part` None the
         streams of every part."""
-        return list(map(self._caused, self._rows(connection, after, upto, limit, _Asked(topics, part))))
+        return self._facts(self._caused, self._rows(connection, after, upto, limit, _Asked(topics, part)))
 
     def read_for(
         self, asks: Asks, connection: Connection[Any], after: int, upto: int, limit: int, part: int | None = None
     ) -> Sequence[AnyFact]:
         """The same of what a follower asks for: with their causes, or without."""
         make = self._caused if asks.causes else self._brief
-        return list(map(make, self._rows(connection, after, upto, limit, _Asked(asks.topics, part, asks.causes))))
+        return self._facts(make, self._rows(connection, after, upto, limit, _Asked(asks.topics, part, asks.causes)))
 
     def entries_for(self, asks: Asks, connection: Connection[Any], after: int, upto: int, limit: int) -> list[Entry]:
         """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""
@@ -212,7 +213,8 @@ class FactLog:
 
     def fact(self, entry: Entry) -> AnyFact:
         """The fact that a row holds; raises `UnknownTopic` or `MapperDeserialisationError`."""
-        return self._caused(entry.row) if len(entry.row) >= len(_NAMES) else self._brief(entry.row)
+        make = self._caused if len(entry.row) >= len(_NAMES) else self._brief
+        return self._facts(make, [entry.row])[0]
 
     def unknown(self, connection: Connection[Any], after: int, upto: int, stamp: tuple[int, int]) -> Unknown | None:
         """The first fact with after < position ≤ upto of a type that this code does not know and nobody ignores.
@@ -276,7 +278,7 @@ class FactLog:
         """Every fact of one stream, oldest first."""
         with self._history.pool.connection() as connection:
             rows = self._stream(connection, stream_id, MAX_COUNT)
-        return map(self._caused, rows)
+        return iter(self._facts(self._caused, rows))
 
     def of_stream(
         self, connection: Connection[Any], stream_id: UUID, upto: int, topics: Sequence[str] | None
@@ -284,7 +286,7 @@ class FactLog:
         """The facts of one stream with position ≤ upto, oldest first; `topics` None means every topic."""
         types = None if topics is None else {self._history.types.type_id(topic) for topic in topics}
         rows = self._stream(connection, stream_id, upto)
-        return [self._caused(row) for row in rows if types is None or row[_NAMES.index("type")] in types]
+        return self._facts(self._caused, [row for row in rows if types is None or row[_NAMES.index("type")] in types])
 
     def _stream(self, connection: Connection[Any], stream_id: UUID, upto: int) -> list[Row]:
         rows = connection.execute(
@@ -315,6 +317,11 @@ class FactLog:
         beside = self._archive.at(connection, old) if old else []
         found |= {one.stream_id for one in beside if one.command_id in commands and one.topic in topics}
         return sorted(found)
+
+    def _facts(self, make: Callable[[Row], F], rows: Iterable[Row]) -> list[F]:
+        facts = list(map(make, rows))
+        self._history.codec.open_all(fact.event for fact in facts)
+        return facts
 
     def _brief(self, row: Row) -> AnyFact:
         topic, read = self._readers[row[3]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, LiteralString
@@ -58,6 +58,9 @@ class Withheld:
 
     def open(self, subject: UUID, sealed: str, context: str) -> str:
         return ""
+
+    def fetch(self, subjects: Collection[UUID]) -> None:
+        """There is nothing to look up."""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,12 @@ class GatheringWriter(Writer):
         super().copy(query, rows)
 
     def many(self, query: LiteralString, rows: Sequence[Sequence[object]]) -> None:
-        self._prepare(self._plan(query))
+        plan = self._plans.get(query) or self._plan(query)
+        if isinstance(plan.plain, Insert | Update):
+            for row in rows:
+                self.execute(query, row)
+            return
+        self._prepare(plan)
         self._answer()
         super().many(query, rows)
 

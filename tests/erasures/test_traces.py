@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,9 @@ class MarkingKeyring:
 
     def open(self, subject: UUID, sealed: str, context: str) -> str:
         return self._keyring.open(subject, sealed, context)
+
+    def fetch(self, subjects: Collection[UUID]) -> None:
+        self._keyring.fetch(subjects)
 
 
 def completes(platform: Platform, owner: psycopg.Connection[Any], members: Members) -> None:

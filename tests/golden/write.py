@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,9 @@ class ReadableKeyring:
 
     def open(self, subject: UUID, sealed: str, context: str) -> str:
         return sealed.removeprefix(PREFIX)
+
+    def fetch(self, subjects: Collection[UUID]) -> None:
+        """There is nothing to look up."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -52,6 +53,28 @@ def test_personal_fields_are_ciphertext_in_the_store_and_open_again(notes: Platf
     assert "Ada" not in stored
     assert '"~1:' in stored
     assert notes.history.aggregate(Note, note.id).author == "Ada Lovelace"
+
+
+def test_the_keys_of_all_persons_of_a_page_are_looked_up_together(
+    notes: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they cost a rebuild more than everything else that it does with a user."""
+    for author in ("Ada", "Grace", "Edsger"):
+        save(notes, author)
+    keyring = fresh_keyring(notes)
+    monkeypatch.setattr(notes.history.codec, "_keyring", keyring)
+    asked = list[Collection[UUID]]()
+
+    def fetch(subjects: Collection[UUID]) -> None:
+        asked.append(subjects)
+        StoredKeyring.fetch(keyring, subjects)
+
+    monkeypatch.setattr(keyring, "fetch", fetch)
+    monkeypatch.setattr(keyring, "_key", lambda subject: keyring._cache[subject])  # there is nobody left to ask for
+    with notes.pool.connection() as connection:
+        facts = FactLog(notes.history).read(connection, 0, 100, None, 100)
+    assert [fact.event.author for fact in facts if isinstance(fact.event, Note.Opened)] == ["Ada", "Grace", "Edsger"]
+    assert [len(subjects) for subjects in asked] == [3]
 
 
 def test_equal_texts_of_two_people_differ_in_the_store(notes: Platform) -> None:
