@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection, OperationalError
 
-from runtime.db import Writer, writing
+from runtime.db import writing
 from runtime.facts import AnyFact, FactLog
 from runtime.gathering.plans import Plan
 from runtime.gathering.rows import Gathered
@@ -174,19 +174,14 @@ class Shadow:
                 self.projection.apply_all(facts, writer)
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
-        """A transaction each, so that what was handled before the fact that fails is certain."""
+        """Statement by statement and no two facts together, so that it is certain which one fails."""
         with writing(self.connection, self.schema, self._keys) as db:
-            for facts_of_run in self.projection.runs(facts):
-                self._apply(facts_of_run, db)
-
-    def _apply(self, facts: Sequence[AnyFact], db: Writer) -> None:
-        try:
-            self.projection.apply(facts, db)
-        except Exception as error:
-            first, last = facts[0].position, facts[-1].position
-            where = f"at position {first}" if first == last else f"between positions {first} and {last}"
-            what = f"{self.projection.name} cannot handle {facts[0].topic} {where}"
-            raise RebuildFailed(f"{what}: {error!r}") from error
+            for fact in facts:
+                try:
+                    self.projection.apply([fact], db)
+                except Exception as error:
+                    what = f"{self.projection.name} cannot handle {fact.topic} at position {fact.position}"
+                    raise RebuildFailed(f"{what}: {error!r}") from error
 
 
 def copies_of(projection: Projection) -> str:
