@@ -76,6 +76,8 @@ class Projection(_Declared):
         self.tables = tables
         self.stream = stream
         self._batches: dict[Handler, _Batches] = {}
+        #: Called with some of the last facts before empty tables are filled up to these; see `foresee`.
+        self.foresight: Callable[[Sequence[AnyFact], Any], None] | None = None
 
     def on(
         self, *kinds: type[E]
@@ -104,6 +106,15 @@ class Projection(_Declared):
             return handler
 
         return declare
+
+    def foresee(self, look: Callable[[Sequence[AnyFact], Writer], None]) -> Callable[[Sequence[AnyFact], Writer], None]:
+        """Declare what a rebuild does first, with some of the last facts that it will come to, or none, and empty
+        tables: it may write what these are certain to bring about, if that makes the way there shorter. What the tables
+        hold in the end must not depend on it.
+        """
+        assert self.foresight is None, f"{self.name} foresees twice"
+        self.foresight = look
+        return look
 
     def portion(self, facts: Sequence[AnyFact]) -> Sequence[AnyFact]:
         """Those of the facts, from the first one, that belong into one transaction."""

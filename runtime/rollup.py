@@ -80,21 +80,28 @@ class Rollup:
         self.add: LiteralString = f"INSERT INTO {table} AS t (user_id, grain, at, {', '.join([*held, *moving])})"
         self.merged: LiteralString = f"ON CONFLICT (user_id, at, grain) DO UPDATE SET {', '.join(merges)}"
 
+    def foresee(self, db: Writer, moment: datetime) -> None:
+        """That moment will come, and the table is empty: its rows are those of then from the first one on."""
+        self._set_clock(db, Grain.HOUR.start(moment))
+
     def reach(self, db: Writer, moment: datetime) -> Horizon:
         """The horizon when that moment has come: what is older than it allows goes into coarser rows."""
         hour = Grain.HOUR.start(moment)
         found = db.rows(f"SELECT hour FROM {self._clock} WHERE one")
         if found and found[0][0] >= hour:
             return Horizon(found[0][0])
+        self._set_clock(db, hour)
+        horizon = Horizon(hour)
+        self._coarsen(db, Grain.HOUR, Grain.DAY, horizon.hours_from)
+        self._coarsen(db, Grain.DAY, Grain.MONTH, horizon.days_from)
+        return horizon
+
+    def _set_clock(self, db: Writer, hour: datetime) -> None:
         db.execute(
             f"INSERT INTO {self._clock} (one, hour) VALUES (true, %s) ON CONFLICT (one) DO UPDATE"
             " SET hour = excluded.hour",
             (hour,),
         )
-        horizon = Horizon(hour)
-        self._coarsen(db, Grain.HOUR, Grain.DAY, horizon.hours_from)
-        self._coarsen(db, Grain.DAY, Grain.MONTH, horizon.days_from)
-        return horizon
 
     def _coarsen(self, db: Writer, fine: Grain, coarse: Grain, before: datetime) -> None:
         db.execute(

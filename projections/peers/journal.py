@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from domain.announces import decode
 from domain.erasures import Erasure
 from domain.errors import Conflict
 from domain.peers import EdgeJournal
+from domain.tally import newest_hour_us
 from domain.torrents import Torrent
 from projections.peers import rows, sums, windows
 from projections.peers.batch import ANNOUNCES_AT_ONCE, Batch
@@ -49,6 +51,18 @@ def segments_recorded(facts: Sequence[AnyFact], db: Writer) -> None:
             " ON CONFLICT (edge_id) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256",
             (head.edge_id, head.seq, head.sha256),
         )
+
+
+@peers.foresee
+def last_hour(last: Sequence[AnyFact], db: Writer) -> None:
+    """The newest hour of the last segments is when users' past ends."""
+    for fact in reversed(last):
+        if isinstance(fact.event, EdgeJournal.SegmentsRecorded):
+            whole = (segment for segment in _segments(db, fact.event) if segment.is_whole)
+            hour_us = newest_hour_us(announce for segment in whole for announce in decode(segment.payload))
+            if hour_us is not None:
+                sums.foresee(db, hour_us)
+                return
 
 
 @peers.on(Torrent.Uploaded)

@@ -77,6 +77,11 @@ def _write_users_past(db: Writer, tally: Tally) -> None:
         _apply(db, "changed_period", rows, _USERS_PAST[grain])
 
 
+def foresee(db: Writer, hour_us: int) -> None:
+    """That hour will come: what will be days and months then is never written by the hour."""
+    USER_HISTORY.foresee(db, _moment(hour_us))
+
+
 def _moment(at_us: int) -> datetime:
     return _UNIX_EPOCH + timedelta(microseconds=at_us)
 

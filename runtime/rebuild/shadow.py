@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection, OperationalError
 
-from runtime.db import writing
+from runtime.db import Writer, writing
 from runtime.facts import AnyFact, FactLog
 from runtime.gathering.plans import Plan
 from runtime.gathering.rows import Gathered
@@ -20,6 +20,8 @@ from runtime.rebuild.errors import RebuildFailed, RebuildRunning
 
 #: Facts per transaction: what is gathered of them has to be worth a COPY.
 BATCH = 10_000
+#: So many positions before the target a projection sees facts of that it will come to.
+LAST = 10_000
 #: First half of the advisory lock that keeps a second rebuild of the same projection out (the second: its name).
 LOCK_CLASS = 7919
 
@@ -130,6 +132,8 @@ class Shadow:
     def fill(self, target: Callable[[], int]) -> None:
         """Read on until `target()` is reached, a transaction for each batch."""
         while self.position < (upto := target()):
+            if self.position == 0:
+                self._foresee(upto)
             self._read_on(upto, self._told)
 
     def fill_rest(self, upto: int) -> None:
@@ -146,6 +150,13 @@ class Shadow:
         except Exception:
             self._indexed.clear()  # those that were made for this batch went with it
             self._handle_singly(facts)
+
+    def _foresee(self, upto: int) -> None:
+        if self.projection.foresight is None or self.without or self.part is not None:
+            return
+        last = self.log.read_for(self.projection, self.connection, max(0, upto - LAST), upto, LAST)
+        with self.connection.transaction(), self._gathering() as writer:
+            self.projection.foresight(last, writer)
 
     def _read_on(self, upto: int, told: Told) -> None:
         reach = self.log.within_reach(self.connection, self.position, upto)
@@ -168,10 +179,15 @@ class Shadow:
             told(self.position, upto, self.facts)
 
     def _handle_gathering(self, facts: Sequence[AnyFact]) -> None:
+        with self._gathering() as writer:
+            self.projection.apply_all(facts, writer)
+
+    @contextmanager
+    def _gathering(self) -> Iterator[Writer]:
         with writing(self.connection, self.schema, self._keys) as db:
             db.cursor.execute("SET LOCAL statement_timeout = 0")
             with gathering(self.connection, db, self._tables, self._plans, self._index) as writer:
-                self.projection.apply_all(facts, writer)
+                yield writer
 
     def _handle_singly(self, facts: Sequence[AnyFact]) -> None:
         """Statement by statement and no two facts together, so that it is certain which one fails."""

@@ -18,6 +18,7 @@ from projections.peers import batch, peers
 from runtime import follow
 from runtime.platform import Platform
 from runtime.rebuild import verify
+from runtime.rollup import Rollup
 from runtime.store import new_id
 from tests.conftest import MakePlatform
 from tests.given import NOON, Given, event, projected, rows_of
@@ -158,6 +159,22 @@ def test_an_hours_swarm_is_its_largest_and_every_hour_has_its_own(site: Platform
     ]
     site_hours = "SELECT seeders, leechers, completed, announces FROM read.site_history ORDER BY hour"
     assert rows_of(site, site_hours) == [(1, 1, 1, 4), (2, 0, 0, 2)]
+
+
+def test_a_rebuild_writes_users_past_as_it_will_be_in_the_end(site: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the newest hour that counts: what the edge says last is of a client that nobody has heard of."""
+    edge, day_s = ShippingEdge(site), 86_400
+    for day in (0, 1, 150, 199, 200):
+        edge.ship([announce(day * day_s, user=user, up=day) for user in (ADA, GRACE)])
+    edge.ship([announce(500 * day_s, EXPIRED, user=ADA, client=2)])
+    projected(site, peers)
+    grains = "SELECT grain, count(*) FROM read.user_history GROUP BY 1 ORDER BY 1"
+    assert rows_of(site, grains) == [("day", 2), ("hour", 4), ("month", 2)]
+    assert rows_of(site, "SELECT hour FROM read.user_history_clock") == [(NOON + timedelta(days=200),)]
+    made_coarser = list[Any]()
+    monkeypatch.setattr(Rollup, "_coarsen", lambda *rows: made_coarser.append(rows))
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
+    assert made_coarser == []
 
 
 def test_addresses_of_before_a_stop_do_not_come_back(site: Platform) -> None:

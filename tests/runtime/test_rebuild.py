@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from runtime.db import Writer
-from runtime.facts import Fact
+from runtime.facts import AnyFact, Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import (
@@ -86,6 +86,31 @@ def test_a_rebuild_hands_over_batches_too_and_says_which_fact_of_one_failed(
     position = rows_of(notes, "SELECT min(position) FROM read.note_line WHERE number = 2")[0][0]
     with pytest.raises(RebuildFailed, match=f"note.line_added at position {position}: ZeroDivisionError"):
         rebuild(notes, fresh)
+
+
+def test_a_rebuild_shows_the_last_facts_before_the_first_and_knows_what_that_wrote(
+    notes: Platform, projection: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow, "LAST", 8)
+    foresighted, seen = make_projection(), list[tuple[str, int]]()
+    handle, opened = foresighted.handlers[Note.Opened], list[Any]()
+
+    @foresighted.foresee
+    def last(facts: Sequence[AnyFact], db: Writer) -> None:
+        seen.extend((fact.topic, fact.version) for fact in facts)
+        for fact in facts:
+            if isinstance(fact.event, Note.Opened):
+                opened.append(fact.stream_id)
+                handle(fact, db)
+
+    def open_once(fact: Fact[Note.Opened], db: Writer) -> None:
+        if fact.stream_id not in opened:
+            handle(fact, db)
+
+    foresighted.handlers[Note.Opened] = open_once
+    assert [check.differences for check in verify(notes, foresighted)] == [0, 0]
+    lines = [("note.line_added", 2), ("note.line_added", 3), ("note.line_added", 4)]
+    assert seen == [("note.opened", 1), *lines] * 2
 
 
 def test_verify_counts_nothing_when_live_and_rebuilt_are_equal(notes: Platform, projection: Projection) -> None:
