@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -18,6 +17,7 @@ from psycopg import Connection, sql
 from psycopg.errors import LockNotAvailable
 
 from runtime.backup import copying, erased, manifest
+from runtime.backup.drafts import alone
 from runtime.backup.manifest import BackupRefused, EdgeHead, File, Manifest
 from runtime.backup.tables import SUBJECTS, Mode, Part, Table, migrations, tables
 from runtime.journal import heads
@@ -49,7 +49,7 @@ def create(
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(_alone(root))
+        stack.enter_context(alone(root))
         connection, position = stack.enter_context(_snapshot(url))
         # After the facts: whoever is in them had a key before.
         keys = connection
@@ -178,21 +178,6 @@ class _Draft:
 
     def _row(self, query: Any) -> tuple[Any, ...] | None:
         return self.connection.execute(query).fetchone()
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One backup at a time; the folders of killed ones are removed."""
-    lock = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for left in (path for path in root.glob(".*Z-*") if path.is_dir()):
-            shutil.rmtree(left)
-        yield
-    except BlockingIOError:
-        raise BackupRefused(f"another backup is being made in {root}") from None
-    finally:
-        os.close(lock)
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from pwd import struct_passwd
 
 import msgspec
 import psycopg
 
+from runtime.backup.drafts import alone
 from runtime.backup.manifest import BackupBroken, BackupRefused
 from runtime.embedded import EngineError, Postgres, engine_account, own_directory
 from runtime.wal import current_era, eras, new_era, run_program
@@ -51,10 +53,15 @@ class Base:
 
 
 def take(place: Path, postgres: Postgres, key_fingerprint: str) -> Base:
-    """A base backup of the running server, in the present era. Raises `BackupBroken`."""
+    """A base backup of the running server, in the present era. Raises `BackupBroken` or `BackupRefused`."""
     era, account = current_era(place), engine_account(postgres.directory)
     bases = era / "base"
     own_directory(bases, account)
+    with alone(bases):
+        return _take(bases, era.name, account, postgres, key_fingerprint)
+
+
+def _take(bases: Path, era: str, account: struct_passwd | None, postgres: Postgres, key_fingerprint: str) -> Base:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     draft = bases / f".{name}"
     options = ["--checkpoint=fast", "--wal-method=stream", "--no-password", "--dbname", postgres.url("postgres")]
@@ -65,7 +72,7 @@ def take(place: Path, postgres: Postgres, key_fingerprint: str) -> Base:
     start = _START.search((draft / "backup_label").read_text())
     assert start is not None
     major = int((draft / "PG_VERSION").read_text())
-    made = Base(name, era.name, datetime.now(UTC), start[1], major, key_fingerprint)
+    made = Base(name, era, datetime.now(UTC), start[1], major, key_fingerprint)
     draft.rename(bases / name)
     _write(bases / f"{name}.json", msgspec.json.encode(made))  # last: without it there is no such backup
     return made

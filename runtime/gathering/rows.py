@@ -12,7 +12,8 @@ from runtime.gathering.keys import Key, values_of
 from runtime.gathering.plans import Plan, Row
 from runtime.gathering.shapes import Shape
 
-#: Rows of a table that are remembered after they were written; what is older is asked for again.
+#: Rows of a table that are remembered after they were written, and such that are not there; what is older is asked
+#: for again.
 KNOWN_ROWS = 100_000
 
 #: A row as a statement inserts it, which is made one by its columns when anybody looks at it.
@@ -80,6 +81,8 @@ class Gathered:
 
     def miss(self, key: Key) -> None:
         """PostgreSQL has no such row."""
+        if len(self._absent) >= KNOWN_ROWS:
+            self._absent.clear()
         self._absent.add(key)
 
     def is_absent(self, key: Key) -> bool:

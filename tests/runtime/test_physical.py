@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from runtime.backup import physical
+from runtime.backup.drafts import alone
 from runtime.backup.manifest import BackupBroken, BackupRefused
 from runtime.backup.physical import Base
 from runtime.embedded import Postgres
@@ -255,6 +256,18 @@ def test_old_base_backups_go_with_their_log(server: Server) -> None:
     assert min(path.name for path in second.log(server.place).iterdir()) >= second.first_segment
     assert list(physical.delete_before(server.place, second.ended_at + timedelta(days=9))) == [], "the newest stays"
     assert physical.check(server.place, second) > 0
+
+
+def test_what_a_killed_base_backup_has_left_goes_with_the_next_one(server: Server) -> None:
+    bases = server.base().folder(server.place).parent
+    with alone(bases), pytest.raises(BackupRefused, match="another backup is being made"):
+        server.base()
+    left = bases / ".20250101T000000.000000Z"
+    (left / "base").mkdir(parents=True)
+    (left / "PG_VERSION").write_text("18")
+    server.base()
+    assert not left.exists()
+    assert len(physical.bases(server.place)) == 2
 
 
 def test_another_database_in_the_place_of_a_lost_one_gets_a_log_of_its_own(server: Server) -> None:
