@@ -292,10 +292,11 @@ def _sort_addresses(connection: Connection[Any]) -> None:
 
 
 def _drop_archived(connection: Connection[Any]) -> None:
-    """Days that went into files after the full backup are in both places now."""
+    """Days that went into files after the full backup are in both places now; what came late for them is not."""
     with changeable(connection, "journal.segment"):
         connection.execute(
             "DELETE FROM journal.segment s USING journal.archived_day a WHERE s.edge_id = a.edge_id AND s.day = a.day"
+            " AND s.seq BETWEEN a.first_seq AND a.last_seq"
         )
 
 

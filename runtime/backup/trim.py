@@ -34,7 +34,6 @@ def trim(connection: Connection[Any], position: int) -> None:
         " SELECT command_id, first_position FROM es.command WHERE last_position > %s",
         (position,),
     )
-    _refuse_archived(connection, position)
     connection.execute(
         "CREATE TEMP TABLE unshipped ON COMMIT DROP AS"
         " SELECT d ->> 'edge_id' AS edge_id, (d ->> 'first_seq')::bigint AS seq"
@@ -42,6 +41,7 @@ def trim(connection: Connection[Any], position: int) -> None:
         "  JOIN es.event_type t ON t.id = e.type WHERE t.name = %s) AS recorded",
         (_EVENTS_OF_SEGMENTS,),
     )
+    _refuse_archived(connection, position)
     connection.execute(
         "CREATE TEMP TABLE cut ON COMMIT DROP AS"
         " SELECT e.stream_id, min(e.version) AS version FROM es.event e JOIN undone USING (command_id) GROUP BY 1"
@@ -104,9 +104,7 @@ def _refuse_archived(connection: Connection[Any], position: int) -> None:
         if held and row and row[0] is not None and row[0] <= held[-1].last_position:
             raise BackupRefused(f"events after position {position} were archived: take an earlier backup")
     row = connection.execute(
-        "SELECT max(day) FROM journal.archived_day WHERE day >= (SELECT (min(recorded_at) AT TIME ZONE 'UTC')::date - 1"
-        " FROM es.event WHERE position > %s)",
-        (position,),
+        "SELECT max(a.day) FROM journal.archived_day a JOIN unshipped u USING (edge_id) WHERE u.seq <= a.last_seq"
     ).fetchone()
     if row and row[0]:
         raise BackupRefused(f"announces of {row[0]} were archived after position {position}: take an earlier backup")

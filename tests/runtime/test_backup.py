@@ -40,6 +40,8 @@ from tests.given import NOON, projected, rows_of
 from tests.members import Members
 from tests.peers.edges import IPV4, ShippingEdge, announce
 from tests.runtime.backups import NAMES, Busy, OpenRestored, brought_back, contents, count, differences
+from tests.runtime.test_journal_archive import KEEP_DAYS, chain
+from tracker_edge.segments import into_store
 
 pytestmark = pytest.mark.engine
 
@@ -288,6 +290,45 @@ def test_a_list_with_a_torn_end_keeps_what_is_whole(tmp_path: Path, busy: Busy) 
     path = busy.root / erased.NAME
     path.write_text(path.read_text()[:-5])
     assert len(erased.listed(busy.root)) == 1
+
+
+def test_announces_that_came_late_for_an_archived_day_come_back(
+    busy: Busy, empty: str, opened: OpenRestored, tmp_path: Path
+) -> None:
+    """They lie in the table, and the rest of their day in a file."""
+    away, ship = chain("away"), into_store(lambda: busy.platform.store(SYSTEM, "edge"))
+    ship(away[:1])
+    busy.members.catch_up()
+    with busy.platform.projector_pool.connection() as connection:
+        [day] = journal_archive.closed_days(connection, KEEP_DAYS, datetime.now(UTC))
+        journal_archive.archive(connection, busy.data_dir / "archive", day, KEEP_DAYS)
+    ship(away[1:3])
+    busy.backup()
+    brought_back(busy, empty, tmp_path)
+    with opened(empty).projector_pool.connection() as connection:
+        assert list(segments(connection, "away")) == away[1:3]
+        found = {head.edge_id: head.seq for head in journal_archive.verify_all(connection, tmp_path / "archive")}
+        assert found == {"away": 3, "north": 2, "south": 2}
+        assert journal_archive.restore(connection, tmp_path / "archive", day) == 1
+        assert list(segments(connection, "away")) == away[:3]
+
+
+def test_a_moment_before_announces_that_lie_in_files_cannot_be_gone_back_to(busy: Busy, empty: str) -> None:
+    """However old the announces are: what counts is when the store got them."""
+    away, ship = chain("away"), into_store(lambda: busy.platform.store(SYSTEM, "edge"))
+    ship(away[:1])
+    before = busy.position
+    ship(away[1:2])
+    after = busy.position
+    busy.members.join("somebody who came later")
+    busy.members.catch_up()
+    with busy.platform.projector_pool.connection() as connection:
+        [day] = journal_archive.closed_days(connection, KEEP_DAYS, datetime.now(UTC))
+        journal_archive.archive(connection, busy.data_dir / "archive", day, KEEP_DAYS)
+    busy.backup()
+    with pytest.raises(BackupRefused, match=f"announces of {day} were archived after position {before}"):
+        brought_back(busy, empty, position=before)
+    assert brought_back(busy, empty, position=after).position == after
 
 
 def test_who_is_noted_at_once_by_many_is_noted(tmp_path: Path) -> None:
