@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from runtime.facts import FactLog
-from runtime.follow import PASSING, TRACE_CHARS
+from runtime.follow import TRACE_CHARS, passes
 from runtime.follower_settings import named
 from runtime.platform import Platform
 from runtime.projection import Follower
@@ -93,9 +93,9 @@ def _replay_stream(platform: Platform, follower: Follower, stream_id: UUID) -> i
     while True:
         try:
             count = engine.replay(follower, stream_id, limit)
-        except PASSING:
-            raise
         except Exception as error:
+            if passes(error):
+                raise
             if limit > 1:
                 limit = 1  # those before the one that fails are handled
                 continue

@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 import structlog
 from eventsourcing.persistence import OperationalError as StoreOperationalError
 from psycopg import Connection, OperationalError
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, QueryCanceled, SerializationFailure
 from psycopg_pool import ConnectionPool
 
 from domain.base import SYSTEM
@@ -52,6 +52,11 @@ TRACE_CHARS = 4000
 PASSING = (OperationalError, StoreOperationalError, DeadlockDetected, SerializationFailure)
 
 log = structlog.get_logger()
+
+
+def passes(error: Exception) -> bool:
+    """Whether this is such trouble. A statement that took too long would be cut off again, and nobody see where."""
+    return isinstance(error, PASSING) and not isinstance(error, QueryCanceled)
 
 
 class Step(Enum):
@@ -130,9 +135,9 @@ class Engine:
             began = time.monotonic()
             try:
                 step = self._step(follower, tables, limit, retry_halted)
-            except PASSING:
-                raise
             except Exception as error:
+                if passes(error):
+                    raise
                 if self._attempts:
                     self._attempts.failed(follower)
                 tries += limit == 1
@@ -233,9 +238,9 @@ class Engine:
             if self._attempts and portion.facts:
                 self._attempts.note(follower, position, portion.reached)
             self._apply(follower, tables, portion.facts, connection)
-        except PASSING:
-            raise
         except Exception as error:
+            if passes(error):
+                raise
             raise Stumbled(position, entries[0]) from error
         self._keep(connection, follower, portion.letters)
         return portion
@@ -325,7 +330,8 @@ class Engine:
             ).fetchone()
             if row is None or (isinstance(error, Stumbled) and error.after != row[0]):
                 return Step.MOVED
-            on_error = OnError(row[1] or follower.on_error)
+            # Of a statement that took too long the server may be at fault, and not the fact.
+            on_error = OnError.HALT if isinstance(cause, QueryCanceled) else OnError(row[1] or follower.on_error)
             log.error("follower_stumbled", follower=follower.name, then=on_error.value, error=repr(cause), trace=text)
             if isinstance(error, Stumbled) and on_error is not OnError.HALT:
                 self._pass_over(connection, follower, error.entry, on_error is OnError.PARK, text)

@@ -15,7 +15,7 @@ from runtime.db import MissingRow, Writer
 from runtime.facts import Fact
 from runtime.follow import Step
 from runtime.platform import Platform
-from runtime.projection import Policy, Projection
+from runtime.projection import OnError, Policy, Projection
 from runtime.store import Store, new_id
 from tests.given import ACTOR, projected, rows_of
 from tests.runtime.notes import Note, make_projection
@@ -199,6 +199,33 @@ def test_trouble_of_the_database_is_passed_on_and_halts_nobody(notes: Platform, 
     projected(notes, projection)
     assert rows_of(notes, "SELECT count(*) FROM read.note_line") == [(1,)]
     assert followers(notes)[0][2] == "running"
+
+
+@pytest.mark.parametrize("on_error", OnError)
+def test_a_fact_that_takes_longer_than_a_statement_may_is_shown_and_never_passed_over(
+    notes: Platform, on_error: OnError
+) -> None:
+    """The server is slow, perhaps, and not the fact wrong: it is tried again, and whoever looks sees where it hangs."""
+    write(notes, 1, 2, 3)
+    projection = Projection("notes", "note", "note_line", on_error=on_error)
+    slow, plain = [True], make_projection()
+    projection.on(Note.Opened)(plain.handlers[Note.Opened])
+
+    @projection.on(Note.LineAdded)
+    def line_added(fact: Fact[Note.LineAdded], db: Writer) -> None:
+        if fact.event.number == 2 and slow[0]:
+            db.execute("SET LOCAL statement_timeout = 20")
+            db.execute("SELECT pg_sleep(60)")
+        plain.handlers[Note.LineAdded](fact, db)
+
+    engine = notes.engine()
+    assert engine.drain(projection) is Step.HALTED
+    assert rows_of(notes, "SELECT number FROM read.note_line") == [(1,)]
+    [(state, error)] = rows_of(notes, "SELECT state, error FROM es.follower WHERE name = 'notes'")
+    assert (state, "canceling statement due to statement timeout" in error) == ("halted", True)
+    slow[0] = False
+    assert engine.drain(projection, retry_halted=True) is Step.IDLE
+    assert rows_of(notes, "SELECT number FROM read.note_line ORDER BY position") == [(1,), (2,), (3,)]
 
 
 def test_a_policy_answers_each_fact_once_and_names_its_cause(notes: Platform) -> None:
