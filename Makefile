@@ -44,6 +44,7 @@ campaigns: $(COMPILED)
 	$(BIN)/python -m tests.campaigns.kills
 	$(BIN)/python -m tests.campaigns.outage
 	$(BIN)/python -m tests.campaigns.disk_full
+	$(BIN)/python -m tests.campaigns.io_errors
 	$(BIN)/python -m tests.campaigns.rights_unknown
 	$(BIN)/python -m tests.campaigns.followers
 	$(BIN)/python -m tests.campaigns.rebuilds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from domain.announces import Announce, Event, pack, unpack
+from tests.tracker_edge import failing_disk
 from tracker_edge.journal import Journal, JournalDamaged, JournalFailed, JournalInUse, files, read_rows, recover, writer
 
 #: Magic and sequence number at the beginning of a file.
@@ -45,6 +47,17 @@ def numbers(directory: Path) -> list[int]:
     data = (directory / f"{last:016d}.journal").read_bytes()
     rows += b"".join(group for group, _ in files.frames(last, data))
     return [record.received_at_us for record in unpack(rows)]
+
+
+def check(directory: Path, outcome: failing_disk.Outcome, error: int) -> None:
+    """What a process may leave of whose disk one call has failed."""
+    acknowledged = outcome.before + outcome.after
+    assert acknowledged == list(range(1, len(acknowledged) + 1))
+    found = numbers(directory)
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) >= len(acknowledged)
+    if outcome.call is not None and (outcome.call, error) not in failing_disk.PASSING:
+        assert outcome.after == []
 
 
 async def written(directory: Path, *groups: range, rotate: bool = False) -> None:
@@ -225,6 +238,18 @@ def test_after_a_failed_sync_nothing_is_acknowledged_any_more(tmp_path: Path, mo
         await journal.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_a_call_of_the_disk_that_fails_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, nth: int, error: int
+) -> None:
+    """Whatever opens, writes, cuts or syncs: what was acknowledged is there in order, and after a failed sync nothing
+    is acknowledged any more."""
+    outcome = failing_disk.run(tmp_path, nth, error)
+    check(tmp_path, outcome, error)
+    assert outcome.call is not None
 
 
 def test_a_disk_that_is_full_fails_the_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
