@@ -26,8 +26,7 @@ _US = 1_000_000
 _SLACK_US = TIMING_SLACK_S * _US
 #: Plain numbers: a member of an enumeration costs a look-up, and this runs for every announce there is.
 _COMPLETED, _STARTED, _STOPPED, _EXPIRED = map(int, (Event.COMPLETED, Event.STARTED, Event.STOPPED, Event.EXPIRED))
-#: Says nothing of a client that nobody has heard of.
-GONE = (_STOPPED, _EXPIRED)
+_GONE = (_STOPPED, _EXPIRED)
 #: Makes named tuples in a third of the time that their constructors need.
 _new = tuple.__new__
 
@@ -76,7 +75,7 @@ def settle(
     """
     at_us, _, _, _, event, up, down, left, _, _, _ = announce
     if session is None:
-        if event in GONE:
+        if event in _GONE:
             return None, _nothing(up, down, factors, None)
         return _begun(announce), _first_credit(announce, factors)
     was_up, was_down, high_up, high_down, was_left, active, received_us, counted_us = session

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from domain.announces import Announce
 from domain.base import MAX_COUNT
-from domain.credit import GONE, Credit, Session, settle
+from domain.credit import Credit, Session, settle
 from domain.factors import FULL, Promotions
 
 #: 10 Gbit/s: no client moves more over one session, so more is a lie or a broken counter.
@@ -306,12 +306,6 @@ class Tally:
         if until_us > counted:
             self._seeded_until[pair] = until_us
         return counted
-
-
-def newest_hour_us(records: Iterable[Announce]) -> int | None:
-    """The newest hour of those that a tally of these records is certain to have, whatever came before them."""
-    newest = max((announce.received_at_us for announce in records if announce.event not in GONE), default=None)
-    return None if newest is None else newest - newest % HOUR_US
 
 
 def _activity(session: Session) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from domain.base import Aggregate
 from runtime.db import Writer
-from runtime.facts import AnyFact, Caused
+from runtime.facts import AnyCaused, AnyFact, Caused
 from runtime.store import Store
 
 E = TypeVar("E", bound=Aggregate.Event)
@@ -77,7 +77,7 @@ class Projection(_Declared):
         self.stream = stream
         self._batches: dict[Handler, _Batches] = {}
         #: Called with some of the last facts before empty tables are filled up to these; see `foresee`.
-        self.foresight: Callable[[Sequence[AnyFact], Any], None] | None = None
+        self.foresight: Callable[[Sequence[Any], Any], None] | None = None
 
     def on(
         self, *kinds: type[E]
@@ -107,7 +107,9 @@ class Projection(_Declared):
 
         return declare
 
-    def foresee(self, look: Callable[[Sequence[AnyFact], Writer], None]) -> Callable[[Sequence[AnyFact], Writer], None]:
+    def foresee(
+        self, look: Callable[[Sequence[AnyCaused], Writer], None]
+    ) -> Callable[[Sequence[AnyCaused], Writer], None]:
         """Declare what a rebuild does first, with some of the last facts that it will come to, or none, and empty
         tables: it may write what these are certain to bring about, if that makes the way there shorter. What the tables
         hold in the end must not depend on it.

@@ -1,7 +1,9 @@
 """Rows of periods that grow coarser with age: by the hour for a while, then by the day, then by the month for ever.
 
 Each row says how much its counters changed within its period. Which period a change belongs to follows from its own
-time and from the newest hour of the table alone, so that a table does not depend on how its facts were batched.
+time and from the newest hour of the table alone, so that a table does not depend on how its facts were batched. That
+hour is never later than the store's own clock was when it took the fact: one machine whose clock is years ahead must
+not make months of everybody's hours, which no later fact could undo.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ class Grain(StrEnum):
             return hour
         day = hour.replace(hour=0)
         return day if self is Grain.DAY else day.replace(day=1)
+
+
+def come(moment: datetime, recorded_at: datetime) -> datetime:
+    """The moment that has certainly come when the store took what is said to be of `moment`."""
+    return min(moment, recorded_at)
 
 
 class Period(NamedTuple):
@@ -84,8 +91,12 @@ class Rollup:
         """That moment will come, and the table is empty: its rows are those of then from the first one on."""
         self._set_clock(db, Grain.HOUR.start(moment))
 
+    def horizon(self, db: Writer) -> Horizon:
+        """As far as `reach` has come."""
+        return Horizon(db.rows(f"SELECT hour FROM {self._clock} WHERE one")[0][0])
+
     def reach(self, db: Writer, moment: datetime) -> Horizon:
-        """The horizon when that moment has come: what is older than it allows goes into coarser rows."""
+        """The horizon when that moment has `come`: what is older than it allows goes into coarser rows."""
         hour = Grain.HOUR.start(moment)
         found = db.rows(f"SELECT hour FROM {self._clock} WHERE one")
         if found and found[0][0] >= hour:

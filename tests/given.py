@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg import sql
+
 from domain.base import Aggregate
 from runtime.follow import Step
 from runtime.platform import Platform
@@ -96,6 +99,14 @@ def halted_error(platform: Platform, follower: Follower) -> str:
     """Why a follower stopped."""
     rows = rows_of(platform, "SELECT error FROM es.follower WHERE name = %s", [follower.name])
     return str(rows[0][0])
+
+
+def store_clock(platform: Platform, moment: datetime) -> None:
+    """What the store takes from now on, it took at that moment: by its own clock, whatever those of writers say."""
+    url = platform.settings.database.owner_url
+    with psycopg.connect(url, autocommit=True) as owner:
+        default = sql.SQL("ALTER TABLE es.event ALTER recorded_at SET DEFAULT {}")
+        owner.execute(default.format(sql.Literal(moment)))
 
 
 def rows_of(platform: Platform, query: Any, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:

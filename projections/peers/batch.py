@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from domain.announces import Announce, decode
 from domain.factors import Promotions
 from domain.tally import Tally
-from projections.peers import rows, windows
+from projections.peers import rows, sums, windows
 from projections.peers.binary import Place
 from runtime.db import Writer
+from runtime.facts import AnyCaused
 from runtime.journal import Segment
+from runtime.rollup import come
 
 #: What is settled at once ends with the segment that reaches this: the more, the fewer rows of users and torrents are
 #: written per announce; it takes 2 KB of memory each, and two seconds, in which nobody sees any of it.
@@ -35,12 +38,15 @@ class Batch:
         self._parts: list[_Part] = []
         self._announces = 0
         self._torrents: set[bytes] = set()
+        self._come: datetime | None = None
 
-    def add(self, position: int, segment: Segment) -> None:
-        """One more segment, of the fact at that position."""
+    def add(self, fact: AnyCaused, segment: Segment) -> None:
+        """One more segment, of that fact."""
         records = decode(segment.payload, self._db.keys)
-        self._parts.append(_Part(Place(position, segment.edge_id, segment.seq), records))
+        self._parts.append(_Part(Place(fact.position, segment.edge_id, segment.seq), records))
         self._announces += len(records)
+        moment = come(segment.last_at, fact.recorded_at)
+        self._come = moment if self._come is None else max(self._come, moment)
         self._torrents |= {announce.torrent_id for announce in records}
         if self._announces >= ANNOUNCES_AT_ONCE:
             self.settle()
@@ -68,5 +74,7 @@ class Batch:
             for number, part in enumerate(self._parts):
                 tally.add(number, part.records, part.promotions or Promotions())
             tally.close()
+            assert self._come is not None, "announces come in segments"
+            sums.USER_HISTORY.reach(self._db, self._come)
             rows.write(self._db, [part.place for part in self._parts], tally, row_places)
-        self._parts, self._announces, self._torrents = [], 0, set()
+        self._parts, self._announces, self._torrents, self._come = [], 0, set(), None

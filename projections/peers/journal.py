@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from domain.announces import decode
 from domain.erasures import Erasure
 from domain.errors import Conflict
 from domain.peers import EdgeJournal
-from domain.tally import newest_hour_us
 from domain.torrents import Torrent
 from projections.peers import rows, sums, windows
 from projections.peers.batch import ANNOUNCES_AT_ONCE, Batch
 from projections.peers.projection import peers
 from runtime.db import Writer
-from runtime.facts import AnyFact, Fact
+from runtime.facts import AnyCaused, Caused, Fact
 from runtime.journal import COLUMNS, BrokenChain, Head, Segment, verify
+from runtime.rollup import come
 
 
 class SegmentsArchived(Conflict):
@@ -28,7 +27,7 @@ class SegmentsArchived(Conflict):
     size=lambda event: event.announces,
     amid=(Torrent.Uploaded, *windows.KINDS),
 )
-def segments_recorded(facts: Sequence[AnyFact], db: Writer) -> None:
+def segments_recorded(facts: Sequence[AnyCaused], db: Writer) -> None:
     """Facts that open and end windows lie among the segments and cut them short nearly each time. They write what
     announces only look up: so these look it up before, and are settled together with later ones all the same."""
     rows.prepare(db)
@@ -37,7 +36,7 @@ def segments_recorded(facts: Sequence[AnyFact], db: Writer) -> None:
     for fact in facts:
         if isinstance(fact.event, EdgeJournal.SegmentsRecorded):
             for segment in _read(db, fact, heads):
-                batch.add(fact.position, segment)
+                batch.add(fact, segment)
             continue
         if not isinstance(fact.event, Torrent.Uploaded):
             batch.promise()
@@ -54,14 +53,14 @@ def segments_recorded(facts: Sequence[AnyFact], db: Writer) -> None:
 
 
 @peers.foresee
-def last_hour(last: Sequence[AnyFact], db: Writer) -> None:
-    """The newest hour of the last segments is when users' past ends."""
+def last_hour(last: Sequence[AnyCaused], db: Writer) -> None:
+    """Users' past goes on at least until the last segments: what will be days and months then is never written by the
+    hour."""
     for fact in reversed(last):
         if isinstance(fact.event, EdgeJournal.SegmentsRecorded):
-            whole = (segment for segment in _segments(db, fact.event) if segment.is_whole)
-            hour_us = newest_hour_us(announce for segment in whole for announce in decode(segment.payload))
-            if hour_us is not None:
-                sums.foresee(db, hour_us)
+            moments = [come(segment.last_at, fact.recorded_at) for segment in _segments(db, fact.event)]
+            if moments:
+                sums.USER_HISTORY.foresee(db, max(moments))
                 return
 
 
@@ -72,13 +71,13 @@ def torrent_uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
 
 
 @peers.on(Torrent.Deleted)
-def torrent_deleted(fact: Fact[Torrent.Deleted], db: Writer) -> None:
+def torrent_deleted(fact: Caused[Torrent.Deleted], db: Writer) -> None:
     """The swarm is gone at once; what it earned stays."""
     db.execute("INSERT INTO deleted_torrent (torrent_id) VALUES (%s)", (fact.stream_id,))
     swarm = db.rows("SELECT seeders, leechers FROM torrent_stats WHERE torrent_id = %s", (fact.stream_id,))
     for seeders, leechers in swarm:
         sums.change_swarm(db, -seeders, -leechers)
-    period = sums.USER_HISTORY.reach(db, fact.at).period(fact.at)
+    period = sums.USER_HISTORY.reach(db, come(fact.at, fact.recorded_at)).period(fact.at)
     db.execute(
         "WITH gone AS (UPDATE peer SET active = false, ipv4 = NULL, port4 = NULL, ipv6 = NULL, port6 = NULL"
         "  WHERE torrent_id = %s AND active RETURNING user_id, torrent_id, seeder),"

@@ -23,4 +23,5 @@ peers = Projection(
     "credit_member",
     "credit_membership",
     "deleted_torrent",
+    causes=True,  # of when the store took them
 )

@@ -58,7 +58,7 @@ def _apply(db: Writer, table: LiteralString, rows: list[bytes], statement: Liter
 def _write_users_past(db: Writer, tally: Tally) -> None:
     if not tally.user_hours:
         return
-    horizon = USER_HISTORY.reach(db, _moment(max(tally.user_hours)))
+    horizon = USER_HISTORY.horizon(db)
     periods: defaultdict[Period, defaultdict[bytes, UserDelta]] = defaultdict(lambda: defaultdict(UserDelta))
     for hour_us, users in tally.user_hours.items():
         period = horizon.period(_moment(hour_us))
@@ -75,11 +75,6 @@ def _write_users_past(db: Writer, tally: Tally) -> None:
             for user_id, user in users.items()
         ]
         _apply(db, "changed_period", rows, _USERS_PAST[grain])
-
-
-def foresee(db: Writer, hour_us: int) -> None:
-    """That hour will come: what will be days and months then is never written by the hour."""
-    USER_HISTORY.foresee(db, _moment(hour_us))
 
 
 def _moment(at_us: int) -> datetime:

@@ -20,8 +20,8 @@ from domain.users import User
 from projections.user_statistics.known import Known, KnownFill, KnownTorrent
 from projections.user_statistics.projection import user_statistics
 from runtime.db import Writer
-from runtime.facts import AnyFact
-from runtime.rollup import Period, Rollup
+from runtime.facts import AnyCaused, AnyFact
+from runtime.rollup import Period, Rollup, come
 
 #: Whose numbers are those of all users together.
 SITE = UUID(int=0)
@@ -51,7 +51,7 @@ class Explained(NamedTuple):
     at_once=AT_ONCE,
     size=lambda event: 1,
 )
-def counted(facts: Sequence[AnyFact], db: Writer) -> None:
+def counted(facts: Sequence[AnyCaused], db: Writer) -> None:
     known = Known(db, facts)
     batch = _Batch(known)
     for fact in facts:
@@ -72,8 +72,9 @@ class _Batch:
         self._signed_in: dict[UUID, datetime] = {}
         self._newest: datetime | None = None
 
-    def count(self, fact: AnyFact) -> None:
-        self._newest = fact.at if self._newest is None else max(self._newest, fact.at)
+    def count(self, fact: AnyCaused) -> None:
+        moment = come(fact.at, fact.recorded_at)
+        self._newest = moment if self._newest is None else max(self._newest, moment)
         match fact.event:
             case User.Registered():
                 self._joined[fact.stream_id] = fact.at

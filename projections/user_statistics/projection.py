@@ -13,4 +13,5 @@ user_statistics = Projection(
     "counted_torrent",
     "counted_account",
     "counted_fill",
+    causes=True,  # of when the store took them
 )

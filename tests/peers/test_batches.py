@@ -21,12 +21,15 @@ from runtime.rebuild import verify
 from runtime.rollup import Rollup
 from runtime.store import new_id
 from tests.conftest import MakePlatform
-from tests.given import NOON, Given, event, projected, rows_of
+from tests.given import NOON, Given, event, projected, rows_of, store_clock
 from tests.peers.edges import ADA, ALBUM, FILM, GRACE, IPV4, IPV6, ShippingEdge, announce, swarm, uploaded
 
 pytestmark = pytest.mark.engine
 
 STARTED, COMPLETED, STOPPED, EXPIRED = Event.STARTED, Event.COMPLETED, Event.STOPPED, Event.EXPIRED
+
+
+GRAINS = "SELECT grain, count(*) FROM read.user_history GROUP BY 1 ORDER BY 1"
 
 
 @pytest.fixture
@@ -55,15 +58,18 @@ _STEP = st.tuples(
     steps=st.lists(_STEP, min_size=1, max_size=30),
     facts_at_once=st.sampled_from((1, 2, 3, 500)),
     announces_at_once=st.sampled_from((1, 2, 5, 40_000)),
+    taken_after_days=st.sampled_from((1, 40, 36_500)),
 )
 def test_every_split_gives_the_same_rows(
-    site: Platform, steps: list[Any], facts_at_once: int, announces_at_once: int
+    site: Platform, steps: list[Any], facts_at_once: int, announces_at_once: int, taken_after_days: int
 ) -> None:
-    """Live as drawn here, and made anew from all that was shipped so far with everything at once.
+    """Live as drawn here, and made anew from all that was shipped so far with everything at once; edges' clocks are
+    right or years ahead.
 
     Windows open between segments for announces of before and after, the second torrent is uploaded late or never,
     and nobody announces it before.
     """
+    store_clock(site, NOON + timedelta(days=taken_after_days))
     _ship(site, steps)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(follow, "BATCH", facts_at_once)
@@ -162,19 +168,39 @@ def test_an_hours_swarm_is_its_largest_and_every_hour_has_its_own(site: Platform
 
 
 def test_a_rebuild_writes_users_past_as_it_will_be_in_the_end(site: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the newest hour that counts: what the edge says last is of a client that nobody has heard of."""
+    store_clock(site, NOON + timedelta(days=200))
     edge, day_s = ShippingEdge(site), 86_400
     for day in (0, 1, 150, 199, 200):
         edge.ship([announce(day * day_s, user=user, up=day) for user in (ADA, GRACE)])
-    edge.ship([announce(500 * day_s, EXPIRED, user=ADA, client=2)])
     projected(site, peers)
-    grains = "SELECT grain, count(*) FROM read.user_history GROUP BY 1 ORDER BY 1"
-    assert rows_of(site, grains) == [("day", 2), ("hour", 4), ("month", 2)]
+    assert rows_of(site, GRAINS) == [("day", 2), ("hour", 4), ("month", 2)]
     assert rows_of(site, "SELECT hour FROM read.user_history_clock") == [(NOON + timedelta(days=200),)]
     made_coarser = list[Any]()
     monkeypatch.setattr(Rollup, "_coarsen", lambda *rows: made_coarser.append(rows))
     assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
     assert made_coarser == []
+
+
+@pytest.mark.parametrize("kind", ["announce", "deletion"])
+def test_one_clock_that_is_years_ahead_makes_nobodys_hours_coarser(site: Platform, kind: str) -> None:
+    """Its own hour stands where it said; the others' grow coarser when their time has come by the store's clock."""
+    edge, wrong, day_s = ShippingEdge(site), ShippingEdge(site, "edge-2"), 86_400
+    store_clock(site, NOON + timedelta(days=1))
+    Given(site).facts(uploaded(FILM, 700))
+    edge.ship([announce(day * day_s, STARTED, user=user) for day in (0, 1) for user in (ADA, GRACE)])
+    if kind == "announce":
+        wrong.ship([announce(3650 * day_s, user=GRACE, client=2)])
+    else:
+        Given(site).facts(event(Torrent.Deleted, FILM, 2, NOON + timedelta(days=3650), reason="dupe"))
+    projected(site, peers)
+    hours = rows_of(site, GRAINS)
+    assert hours == [("hour", 3 if kind == "announce" else 4)]
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
+    store_clock(site, NOON + timedelta(days=17))
+    edge.ship([announce(17 * day_s, user=ADA, torrent=ALBUM)])
+    projected(site, peers)
+    assert dict(rows_of(site, GRAINS))["day"] == 2
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
 
 
 def test_addresses_of_before_a_stop_do_not_come_back(site: Platform) -> None:

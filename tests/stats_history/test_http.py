@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from domain.announces import Event
+from domain.base import SYSTEM
+from domain.users import User
 from projections.peers import peers
 from projections.user_statistics import user_statistics
-from runtime.rebuild import rebuild
+from runtime.rebuild import rebuild, verify
 from runtime.store import new_id
+from tests.given import NOON, Given, event, rows_of, store_clock
 from tests.in_process import TestClient
 from tests.members import Client, Member
 from tests.peers.edges import FILM, ShippingEdge, announce, uploaded
@@ -76,6 +80,7 @@ def test_each_day_and_month_as_well(site: Site) -> None:
 
 def test_old_hours_become_days_and_old_days_months(site: Site) -> None:
     """What is left says the same as before, and a rebuild the same as what is left."""
+    store_clock(site.client.platform, NOON + timedelta(days=300))
     site.announces(20 * DAY_S, Event.STARTED, up=0)
     assert site.points("hour", "01-01T11", "01-01T16", "uploaded") == []
     days = site.points("day", "01-01T00", "01-04T00", "uploaded", "seeding")
@@ -88,6 +93,20 @@ def test_old_hours_become_days_and_old_days_months(site: Site) -> None:
     for projection in (peers, user_statistics):
         rebuild(site.client.platform, projection)
     assert site.history("month", "01-01T00", "12-01T00") == before
+
+
+def test_a_server_whose_clock_is_years_ahead_makes_nobodys_hours_coarser(site: Site) -> None:
+    site.ada.uploads("A Film")
+    grains = "SELECT DISTINCT grain FROM read.statistics_history"
+    site.client.members.catch_up()
+    assert rows_of(site.client.platform, grains) == [("hour",)]
+    version = site.client.platform.store(SYSTEM).get(User, site.grace.id).version
+    reopened = event(User.Enabled, site.grace.id, version + 1, NOON + timedelta(days=3650), reason="")
+    Given(site.client.platform).facts(reopened)
+    site.client.members.catch_up()
+    assert rows_of(site.client.platform, grains) == [("hour",)]
+    found = {check.table: check.differences for check in verify(site.client.platform, user_statistics)}
+    assert found == dict.fromkeys(user_statistics.tables, 0)
 
 
 def test_what_was_done_besides_is_counted_by_its_time(site: Site) -> None:
