@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from runtime.cli import app
+from runtime.cli.main import app
 from runtime.configuration import load
 from runtime.settings import PREFIX, Settings, SettingsError
 from tests.compose import NotOurs, filled, over

@@ -19,9 +19,9 @@ from runtime.audit.block import PURPOSE, signing_key
 from runtime.audit.chain import Tampered
 from runtime.audit.export import BadHeads, Heads, check_rows, read_heads
 from runtime.audit.redactions import RedactionRefused
-from runtime.audit_cli import audit_commands
-from runtime.cli import EXPECTED
-from runtime.events_cli import events_commands
+from runtime.cli.audit import audit_commands
+from runtime.cli.events import events_commands
+from runtime.cli.main import EXPECTED
 from runtime.platform import Platform
 from tests.audit_chain.sealed import Owner, positions, sealed
 from tests.history import write_history

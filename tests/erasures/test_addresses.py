@@ -23,7 +23,7 @@ from domain.metainfo import announce_hashes, parse
 from projections.peers import peers
 from runtime import journal_archive
 from runtime.audit.verify import verify_journals
-from runtime.cli import ANNOUNCES
+from runtime.cli.main import ANNOUNCES
 from runtime.embedded import Valkey
 from runtime.export.announces import Wanted, export_announces
 from runtime.export.files import FileFormat

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from domain.base import ERASED, SYSTEM
 from domain.erasures import Erasure, erasure_id
 from domain.users import AccountErased, User
-from runtime.cli import EXPECTED, app
+from runtime.cli.main import EXPECTED, app
 from runtime.platform import Platform
 from runtime.store import NoSuchThing
 from tests.bans.callers import Site, refusal
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
     """The command line is this site's."""
-    monkeypatch.setattr("runtime.cli._platform", lambda: nullcontext(platform))
+    monkeypatch.setattr("runtime.cli.main._platform", lambda: nullcontext(platform))
 
 
 def erase(who: object, answer: str = "y") -> Result:

@@ -21,7 +21,7 @@ from projections.erasures import erasures
 from projections.invites import invites
 from projections.users import users
 from queries.erasures import due_erasures, due_strangers
-from runtime.cli import erase_again
+from runtime.cli.main import erase_again
 from runtime.embedded import Valkey
 from runtime.mail import post
 from runtime.mail_bounds import Occasion

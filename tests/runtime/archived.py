@@ -10,11 +10,11 @@ from uuid import UUID
 import typer
 from typer.testing import CliRunner
 
-from runtime.audit_cli import audit_commands
-from runtime.cli import EXPECTED
+from runtime.cli.audit import audit_commands
+from runtime.cli.events import events_commands
+from runtime.cli.main import EXPECTED
 from runtime.event_archive import move
 from runtime.event_archive.archive import Piece
-from runtime.events_cli import events_commands
 from runtime.export.selection import SelectedFacts, Selection
 from runtime.facts import FactLog
 from runtime.platform import Platform

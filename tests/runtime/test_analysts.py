@@ -22,7 +22,7 @@ from domain.clients import client
 from domain.moderation import Case
 from domain.torrents import Torrent
 from domain.users import User
-from runtime.events_cli import add_journal_export, events_commands
+from runtime.cli.events import add_journal_export, events_commands
 from runtime.export.announces import Reading
 from runtime.journal import GENESIS, seal
 from runtime.platform import Platform

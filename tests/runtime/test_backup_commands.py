@@ -24,8 +24,8 @@ from runtime.backup.create import fingerprint
 from runtime.backup.restore import choose
 from runtime.backup.tables import Part
 from runtime.backup.verify import verify
-from runtime.backup_cli import backup_commands
-from runtime.cli import erase_again
+from runtime.cli.backup import backup_commands
+from runtime.cli.main import erase_again
 from runtime.erasing import note_erased
 from runtime.platform import Platform
 from runtime.settings import Backup as BackupSettings
@@ -167,7 +167,7 @@ def test_old_keys_are_deleted_before_old_backups(busy: Busy, cli: Cli, monkeypat
             return datetime.now(tz) + timedelta(days=days)
 
     days = 31
-    monkeypatch.setattr("runtime.backup_cli.datetime", Later)
+    monkeypatch.setattr("runtime.cli.backup.datetime", Later)
     where = ("--dir", str(busy.root))
     said = cli.run("prune", *where)[1]
     assert said.splitlines() == [f"{second.name}: keys deleted", f"{first.name}: keys and read deleted"]

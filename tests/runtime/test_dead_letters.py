@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from runtime import dead_letters as module
+from runtime.cli.dead_letters import dead_letters_commands
 from runtime.db import Writer
 from runtime.dead_letters import Replayed, dead_letters, replay
-from runtime.dead_letters_cli import dead_letters_commands
 from runtime.facts import Fact
 from runtime.follow import Step
 from runtime.follower_settings import NoSuchFollower, set_on_error

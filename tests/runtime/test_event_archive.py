@@ -15,7 +15,7 @@ from runtime.append_only import changeable
 from runtime.backup.create import create
 from runtime.backup.manifest import BackupRefused
 from runtime.backup.restore import choose, restore
-from runtime.cli import EXPECTED
+from runtime.cli.main import EXPECTED
 from runtime.embedded import Postgres
 from runtime.event_archive import move
 from runtime.event_archive.archive import pieces

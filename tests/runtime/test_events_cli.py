@@ -19,8 +19,8 @@ from domain.base import SYSTEM
 from domain.clients import client
 from domain.users import User
 from projections.users import users
-from runtime.cli import EXPECTED
-from runtime.events_cli import add_journal_export, events_commands
+from runtime.cli.events import add_journal_export, events_commands
+from runtime.cli.main import EXPECTED
 from runtime.export.announces import Reading
 from runtime.platform import Platform
 from tests.given import NOON, Given, event, projected
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused_in_one_line(shell: Shell, people: list[UUID],
 
 
 def test_the_program_has_the_commands() -> None:
-    from runtime.cli import app
+    from runtime.cli.main import app
 
     events = CliRunner().invoke(app, ["events", "--help"]).output
     assert all(name in events for name in ("tail", "show", "stats", "export", "verify-export"))

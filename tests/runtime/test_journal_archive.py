@@ -14,10 +14,10 @@ from domain.announces import Announce, Event, encode
 from domain.base import SYSTEM
 from projections.peers import peers
 from runtime import journal_archive
-from runtime.cli import encrypting
+from runtime.cli.journal import journal_commands
+from runtime.cli.main import encrypting
 from runtime.journal import GENESIS, BrokenChain, Segment, heads, seal, segments
 from runtime.journal_archive import ArchiveRefused, Manifest
-from runtime.journal_cli import journal_commands
 from runtime.platform import Platform
 from runtime.rebuild import RebuildFailed, rebuild, verify
 from tests.given import projected

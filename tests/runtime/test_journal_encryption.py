@@ -21,9 +21,9 @@ from runtime import journal_archive, journal_encryption
 from runtime.append_only import changeable
 from runtime.audit.chain import Tampered
 from runtime.audit.verify import verify_journals
-from runtime.cli import encrypting
+from runtime.cli.journal import journal_commands
+from runtime.cli.main import encrypting
 from runtime.journal import GENESIS, BrokenChain, Segment, hash_of_all, heads, replaced, seal
-from runtime.journal_cli import journal_commands
 from runtime.journal_encryption import Declare, encrypt_all
 from runtime.platform import Platform
 from runtime.rebuild import verify

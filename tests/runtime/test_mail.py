@@ -27,9 +27,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from runtime.cli.mail import mail_commands
 from runtime.mail import Mail, message, post
 from runtime.mail_bounds import Occasion
-from runtime.mail_cli import mail_commands
 from runtime.mail_delivery import PAUSES, deliver
 from runtime.platform import Platform
 from runtime.settings import Settings

@@ -13,11 +13,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from runtime.cli.projections import UnknownProjection, projections_commands
 from runtime.db import Writer
 from runtime.facts import Fact
 from runtime.platform import Platform
 from runtime.projection import Projection
-from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import NoRun, NotByStream, RebuildFailed, TableCheck
 from runtime.rebuild.overlay import BadOverlay, read_overlay
 from runtime.rebuild.past import BadSchema, NoSuchSchema, build_past, build_what_if, drop_schema

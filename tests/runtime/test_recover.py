@@ -18,8 +18,8 @@ from domain.erasures import Erasure, erasure_id
 from domain.users import User
 from projections import ALL
 from projections.search import open_sender
-from runtime.backup_cli import backup_commands
-from runtime.cli import erase_again
+from runtime.cli.backup import backup_commands
+from runtime.cli.main import erase_again
 from runtime.erasing import note_erased
 from runtime.keys_database import prepare_databases
 from runtime.platform import Platform

@@ -28,27 +28,27 @@ from projections import ALL
 from projections.search import open_sender
 from runtime.audit.export import BadHeads
 from runtime.audit.redactions import RedactionRefused
-from runtime.audit_cli import audit_commands
-from runtime.backup_cli import backup_commands
+from runtime.cli.audit import audit_commands
+from runtime.cli.backup import backup_commands
+from runtime.cli.dead_letters import dead_letters_commands
+from runtime.cli.events import add_journal_export, events_commands
+from runtime.cli.journal import journal_commands
+from runtime.cli.mail import mail_commands
+from runtime.cli.projections import UnknownProjection, projections_commands
 from runtime.configuration import load
 from runtime.db import ForgetfulServer
-from runtime.dead_letters_cli import dead_letters_commands
 from runtime.demo import demo_command
 from runtime.embedded import EngineError, Postgres, Valkey
 from runtime.event_archive.files import ArchiveBroken
 from runtime.event_archive.move import ArchiveRefused as EventArchiveRefused
-from runtime.events_cli import add_journal_export, events_commands
 from runtime.export.announces import Reading
 from runtime.export.files import ExportDamaged, ExportRefused
 from runtime.export.selection import BadSelection
 from runtime.journal import BrokenChain
 from runtime.journal_archive import ArchiveRefused
-from runtime.journal_cli import journal_commands
 from runtime.journal_encryption import Beside, Declare, Encrypt
 from runtime.keys_database import KeysElsewhere, prepare_databases
-from runtime.mail_cli import mail_commands
 from runtime.platform import Platform
-from runtime.projections_cli import UnknownProjection, projections_commands
 from runtime.rebuild import RebuildFailed, RebuildRunning
 from runtime.secrets import SecretsError
 from runtime.settings import Settings, SettingsError
@@ -255,7 +255,3 @@ app.add_typer(backup_commands(load, _attached, open_platform, ALL, open_sender, 
 app.add_typer(events_commands(_platform, EVENTS), name="events")
 app.add_typer(audit_commands(_platform), name="audit")
 app.command("demo")(demo_command(_platform))
-
-
-if __name__ == "__main__":
-    main()

@@ -22,10 +22,10 @@ from runtime.backup.manifest import BackupBroken, BackupRefused
 from runtime.backup.restore import Chosen, Restored, choose, restore
 from runtime.backup.tables import Part
 from runtime.backup.verify import verify
+from runtime.cli.physical import Erase, add_physical, shut_out
 from runtime.embedded import Postgres
 from runtime.erasing import lists
 from runtime.keys_database import has_keys, prepare_databases
-from runtime.physical_cli import Erase, add_physical, shut_out
 from runtime.platform import Platform
 from runtime.projection import Projection
 from runtime.rebuild import RebuildFailed, rebuild

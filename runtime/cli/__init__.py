@@ -1,0 +1,1 @@
+"""The command line: `main` puts it together, each module beside it has the sub-commands of one subject."""
