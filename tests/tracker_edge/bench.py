@@ -16,6 +16,7 @@ from tracker_edge.flood import Flood
 from tracker_edge.http import Connection, Server
 from tracker_edge.journal import Journal, Waiter
 from tracker_edge.metrics import Tally
+from tracker_edge.sockets import MAX_CONNECTIONS
 from tracker_edge.swarms import Swarms
 
 NOW_US = 1_800_000_000_000_000
@@ -134,7 +135,7 @@ class Bench:
             Tally(),
             trusted_proxies=trusted_proxies,
             proxy_protocol=proxy_protocol,
-            max_connections=100,
+            max_connections=MAX_CONNECTIONS,
             now_us=self.clock.now_us,
             now_s=self.clock.now_s,
             later=self.timers.later,
