@@ -74,6 +74,8 @@ class Segment:
         """The columns that were sealed; raises `BrokenChain` when the bytes are not those that the hash names."""
         if not self.is_whole:
             raise BrokenChain(f"segment {self.seq} of {self.edge_id} is not what was sealed")
+        if zstandard.frame_content_size(self.data) > MAX_PAYLOAD_BYTES:  # the decompressor would believe it
+            raise BrokenChain(f"segment {self.seq} of {self.edge_id} is larger than any that was sealed")
         return zstandard.ZstdDecompressor().decompress(self.data, max_output_size=MAX_PAYLOAD_BYTES)
 
 

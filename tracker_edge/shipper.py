@@ -17,8 +17,8 @@ from tracker_edge.segments import Ship
 
 log = structlog.get_logger()
 
-#: Files per shipment after an outage: keeps one transaction small.
-MAX_FILES = 32
+#: Files per shipment after an outage, and after how many bytes there are no more: keeps one transaction small.
+MAX_FILES, SHIPMENT_BYTES = 32, 8 * 2**20
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -72,7 +72,8 @@ class Shipper:
         """Ships every closed file; tries for as long as it takes."""
         while self._journal.closed and self._journal.failure is None:
             if self._working is None:
-                self._working = asyncio.ensure_future(asyncio.to_thread(self._try, self._journal.closed[:MAX_FILES]))
+                files = self._journal.oldest(MAX_FILES, SHIPMENT_BYTES)
+                self._working = asyncio.ensure_future(asyncio.to_thread(self._try, files))
             try:
                 # A shipment cannot be called back: who waits next after a cancellation waits for the same one.
                 shipped = await asyncio.shield(self._working)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from domain.announces import Announce, Event, pack
-from runtime.journal import GENESIS, AlreadyRecorded, BrokenChain, Fenced, Segment, verify
+from domain.announces import ROW_BYTES, Announce, Event, pack
+from runtime.journal import GENESIS, AlreadyRecorded, BrokenChain, Fenced, Segment, seal, verify
+from tests.given import NOON
 from tests.tracker_edge.edges import MemoryStore, keys
-from tracker_edge.journal import Journal
+from tracker_edge.journal import Journal, writer
 from tracker_edge.shipper import Shipper, sealed
 
 
@@ -90,6 +91,50 @@ def test_files_wait_while_the_store_is_away(tmp_path: Path) -> None:
         await journal.close()
 
     asyncio.run(run())
+
+
+def test_a_store_that_is_away_for_long_gets_many_segments_and_no_huge_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sealed is in memory three times, and whoever reads a segment has all of it at once."""
+    monkeypatch.setattr(writer, "FILE_BYTES", 10 * ROW_BYTES)
+    monkeypatch.setattr(writer, "GROUP_BYTES", 4 * ROW_BYTES)
+    monkeypatch.setattr("tracker_edge.shipper.SHIPMENT_BYTES", 50 * ROW_BYTES)
+    shipments: list[list[int]] = []
+
+    class Counting(MemoryStore):
+        def ship(self, segments: Sequence[Segment]) -> None:
+            super().ship(segments)
+            shipments.append([segment.announces for segment in segments])
+
+    async def run() -> None:
+        journal, store = Journal(tmp_path, 1), Counting()
+        store.away = True
+        shipping = asyncio.create_task(shipper(journal, store).run())
+        for number in range(400):
+            journal.append(row(number))
+            if number % 4 == 3:
+                await journal.settled()
+        store.away = False
+        while len(store.announces) < 400:
+            await asyncio.sleep(0.01)
+        assert numbers(store) == list(range(400))
+        assert max(max(shipment) for shipment in shipments) < 20
+        assert max(sum(shipment) for shipment in shipments) <= 60
+        assert verify(store.segments) is not None
+        shipping.cancel()
+        await asyncio.wait([shipping])
+        await journal.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_segment_that_claims_to_be_huge_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = seal("edge", 1, 1, NOON, NOON, GENESIS, bytes(2000))
+    assert made.payload == bytes(2000)
+    monkeypatch.setattr("runtime.journal.MAX_PAYLOAD_BYTES", 1999)
+    with pytest.raises(BrokenChain, match="segment 1 of edge is larger than any that was sealed"):
+        _ = made.payload
 
 
 def test_files_wait_while_the_keys_cannot_be_asked(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from tracker_edge.journal.files import HEAD, NoRoom, created, framed, frames, lo
 
 #: A group is written at once when it has this many bytes.
 GROUP_BYTES = 64 * 1024
+#: A file is closed by itself when it has so many: while the store is away nobody else does.
+FILE_BYTES = 4 * 2**20
 #: How long a full disk is left alone before the same is tried again.
 NO_ROOM_S = 0.5
 
@@ -98,6 +100,16 @@ class Journal:
     def closed(self) -> list[int]:
         """Numbers of the files that wait to be shipped, in order."""
         return sorted(self._closed)
+
+    def oldest(self, files: int, size: int) -> list[int]:
+        """The first of the closed files: at most so many, and as few as have so many bytes."""
+        found, held = list[int](), 0
+        for seq in self.closed[:files]:
+            if held >= size:
+                break
+            found.append(seq)
+            held += self._closed[seq]
+        return found
 
     @property
     def open_seq(self) -> int:
@@ -251,6 +263,9 @@ class Journal:
     def _next(self) -> None:
         """What is to do after the thread has done one thing."""
         self._busy = False
+        if self._rotation is None and self._size >= FILE_BYTES:
+            self._rotation = asyncio.get_running_loop().create_future()
+            self._rotation.add_done_callback(asyncio.Future.exception)  # there may be nobody to tell
         if self._rotation is not None:
             self._rotate()
         if not self._busy and (self._rows or self._waiters):
