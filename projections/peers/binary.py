@@ -5,6 +5,7 @@ Each row is its number of fields, then per field the length and the bytes (-1 fo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import Struct
 
 from domain.base import MAX_COUNT
@@ -90,6 +91,7 @@ _user = Struct(">hi16s" + 10 * "iq").pack
 _torrent = Struct(">hi16s" + 5 * "iq").pack
 _user_period = Struct(">hi16siq" + 8 * "iq").pack
 _hour = Struct(">hi16siq" + 5 * "iq").pack
+_first_of_hour = Struct(">hi16siqiiii" + 3 * "iq").pack
 
 
 def user(user_id: bytes, user: UserDelta) -> bytes:
@@ -124,3 +126,16 @@ def hour(torrent_id: bytes, hour_us: int, hour: Hour) -> bytes:
         7, 16, torrent_id, 8, hour_us - EPOCH_US, 8, hour.seeders, 8, hour.leechers, 8, hour.completed,
         8, min(hour.uploaded, MAX_COUNT), 8, min(hour.downloaded, MAX_COUNT),
     )  # fmt: skip
+
+
+def first_of_hour(torrent_id: bytes, hour_us: int, hour: Hour, seeders: int, leechers: int) -> bytes:
+    """The same as a row of `torrent_history`, over a swarm of so many before."""
+    return _first_of_hour(
+        7, 16, torrent_id, 8, hour_us - EPOCH_US, 4, seeders + hour.seeders, 4, leechers + hour.leechers,
+        8, hour.completed, 8, min(hour.uploaded, MAX_COUNT), 8, min(hour.downloaded, MAX_COUNT),
+    )  # fmt: skip
+
+
+def hexes(values: Iterable[bytes]) -> str:
+    """The text of an array of ids, or of bytes for `decode(…, 'hex')`."""
+    return "{" + ",".join(map(bytes.hex, values)) + "}"

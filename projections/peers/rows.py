@@ -48,7 +48,7 @@ def clients(db: Writer, pairs: Iterable[Pair]) -> tuple[dict[Key, Client], RowPl
         " credited_uploaded, credited_downloaded, seed_time_s, tidsend(peer.ctid)"
         " FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY AS announced (torrent_id, user_id, number)"
         " JOIN peer USING (torrent_id, user_id)",
-        (hexes(torrents), hexes(users)),
+        (binary.hexes(torrents), binary.hexes(users)),
     )
     found, places = dict[Key, Client](), RowPlaces()
     for (
@@ -77,7 +77,8 @@ def clients(db: Writer, pairs: Iterable[Pair]) -> tuple[dict[Key, Client], RowPl
 
 def deleted(db: Writer, torrents: Iterable[bytes]) -> set[bytes]:
     rows = db.rows(
-        "SELECT uuid_send(torrent_id) FROM deleted_torrent WHERE torrent_id = ANY(%s::uuid[])", (hexes(torrents),)
+        "SELECT uuid_send(torrent_id) FROM deleted_torrent WHERE torrent_id = ANY(%s::uuid[])",
+        (binary.hexes(torrents),),
     )
     return {torrent_id for (torrent_id,) in rows}
 
@@ -86,7 +87,7 @@ def _sizes(db: Writer, torrents: Iterable[bytes]) -> dict[bytes, int]:
     return dict(
         db.rows(
             "SELECT uuid_send(torrent_id), size FROM torrent_size WHERE torrent_id = ANY(%s::uuid[])",
-            (hexes(torrents),),
+            (binary.hexes(torrents),),
         )
     )
 
@@ -157,10 +158,5 @@ def _write_snatches(db: Writer, candidates: dict[Pair, int]) -> list[Pair]:
         " SELECT torrent_id, user_id, timestamptz 'epoch' + at * interval '1 microsecond'"
         " FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS t (torrent_id, user_id, at)"
         " ON CONFLICT DO NOTHING RETURNING uuid_send(torrent_id), uuid_send(user_id)",
-        (hexes(torrents), hexes(users), list(candidates.values())),
+        (binary.hexes(torrents), binary.hexes(users), list(candidates.values())),
     )
-
-
-def hexes(values: Iterable[bytes]) -> str:
-    """The text of an array of ids, or of bytes for `decode(…, 'hex')`."""
-    return "{" + ",".join(map(bytes.hex, values)) + "}"

@@ -6,6 +6,7 @@ Sums are held at what the store can count: a liar must not stop everybody's numb
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
@@ -41,7 +42,7 @@ def write(db: Writer, tally: Tally) -> None:
     """Torrents' hours come before their totals: what they say of the swarm is counted from what it was before."""
     _apply(db, "changed_user", [binary.user(user_id, user) for user_id, user in tally.users.items()], _USERS)
     _write_users_past(db, tally)
-    _apply(db, "changed_hour", _hours(tally), _HOURS)
+    _write_hours(db, tally)
     torrents = [binary.torrent(torrent_id, torrent) for torrent_id, torrent in tally.torrents.items()]
     _apply(db, "changed_torrent", torrents, _TORRENTS)
     _write_site(db, tally)
@@ -85,12 +86,46 @@ def _microseconds(moment: datetime) -> int:
     return (moment - _UNIX_EPOCH) // timedelta(microseconds=1)
 
 
-def _hours(tally: Tally) -> list[bytes]:
-    return [
-        binary.hour(torrent_id, at_us, hour)
-        for at_us, torrents in tally.hours.items()
+def _write_hours(db: Writer, tally: Tally) -> None:
+    """An hour of which the site has no row has none of any torrent: nobody has to look for them."""
+    known = _known_hours(db, tally)
+    rows = [
+        binary.hour(torrent_id, at_us, tally.hours[at_us][torrent_id])
+        for at_us in known
+        for torrent_id in tally.hours[at_us]
+    ]
+    _apply(db, "changed_hour", rows, _HOURS)
+    first = {at_us: torrents for at_us, torrents in tally.hours.items() if at_us not in known}
+    swarms = _swarms(db, set().union(*first.values()))
+    new = [
+        binary.first_of_hour(torrent_id, at_us, hour, *swarms.get(torrent_id, (0, 0)))
+        for at_us, torrents in first.items()
         for torrent_id, hour in torrents.items()
     ]
+    if new:
+        new.sort()
+        db.copy(
+            "COPY torrent_history (torrent_id, hour, seeders, leechers, completed, uploaded, downloaded) FROM STDIN"
+            " (FORMAT binary)",
+            new,
+        )
+
+
+def _known_hours(db: Writer, tally: Tally) -> set[int]:
+    """Those of the tally's hours that the site has a row of."""
+    rows = db.rows("SELECT hour FROM site_history WHERE hour = ANY(%s)", (list(map(_moment, tally.hours)),))
+    return {_microseconds(hour) for (hour,) in rows}
+
+
+def _swarms(db: Writer, torrents: Collection[bytes]) -> dict[bytes, tuple[int, int]]:
+    """Seeders and leechers before these announces."""
+    if not torrents:
+        return {}
+    rows = db.rows(
+        "SELECT uuid_send(torrent_id), seeders, leechers FROM torrent_stats WHERE torrent_id = ANY(%s::uuid[])",
+        (binary.hexes(torrents),),
+    )
+    return {torrent_id: (seeders, leechers) for torrent_id, seeders, leechers in rows}
 
 
 _USERS: LiteralString = (

@@ -23,8 +23,8 @@ from domain.rights import Rights
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
 from domain.users import User
+from projections.peers.binary import hexes
 from projections.peers.projection import peers
-from projections.peers.rows import hexes
 from runtime.db import Writer
 from runtime.facts import AnyFact, Fact
 
