@@ -180,25 +180,27 @@ _TORRENTS: LiteralString = (
 
 
 def _write_site(db: Writer, tally: Tally) -> None:
-    for hour_us, hour in tally.site.items():
+    rows = [
+        (
+            *(_moment(hour_us), hour.seeders, hour.leechers, hour.completed),
+            *(min(hour.uploaded, MAX_COUNT), min(hour.downloaded, MAX_COUNT), hour.announces),
+        )
+        for hour_us, hour in tally.site.items()
+    ]
+    if rows:
         db.execute(
             "INSERT INTO site_history AS h (hour, seeders, leechers, completed, uploaded, downloaded, announces)"
-            " SELECT timestamptz 'epoch' + %s * interval '1 microsecond', s.seeders + %s, s.leechers + %s, %s, %s, %s,"
-            " %s FROM (SELECT coalesce(sum(seeders), 0)::bigint AS seeders, coalesce(sum(leechers), 0)::bigint"
-            "  AS leechers FROM site_swarm) s ON CONFLICT (hour) DO UPDATE SET"
+            " SELECT c.hour, s.seeders + c.seeders, s.leechers + c.leechers, c.completed, c.uploaded, c.downloaded,"
+            " c.announces FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],"
+            "  %s::bigint[], %s::bigint[])"
+            "  AS c (hour, seeders, leechers, completed, uploaded, downloaded, announces),"
+            " (SELECT coalesce(sum(seeders), 0)::bigint AS seeders, coalesce(sum(leechers), 0)::bigint AS leechers"
+            "  FROM site_swarm) s ON CONFLICT (hour) DO UPDATE SET"
             " seeders = greatest(h.seeders, excluded.seeders), leechers = greatest(h.leechers, excluded.leechers),"
             " completed = h.completed + excluded.completed, announces = h.announces + excluded.announces,"
             " uploaded = least(h.uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,"
             " downloaded = least(h.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded",
-            (
-                hour_us,
-                hour.seeders,
-                hour.leechers,
-                hour.completed,
-                min(hour.uploaded, MAX_COUNT),
-                min(hour.downloaded, MAX_COUNT),
-                hour.announces,
-            ),
+            [list(column) for column in zip(*rows, strict=True)],
         )
     change_swarm(db, tally.swarm.seeders, tally.swarm.leechers)
 
