@@ -173,6 +173,11 @@ class Tally:
         for n, announce in enumerate(records):
             self._add(seq, n, announce)
 
+    def shrink(self, seeders: int, leechers: int) -> None:
+        """So many clients are gone with a torrent that none of the records so far are about."""
+        self.swarm.seeders -= seeders
+        self.swarm.leechers -= leechers
+
     def close(self) -> None:
         """Work out how users and sums changed from before the first record to after the last one."""
         for users in self.user_hours.values():

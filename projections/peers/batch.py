@@ -23,11 +23,14 @@ ANNOUNCES_AT_ONCE = 40_000
 
 @dataclass(slots=True)
 class _Part:
-    """One segment; of its announces' promotions nothing is known yet where it is None."""
+    """One segment; of its announces' promotions nothing is known yet where it is None. After it, before the next one,
+    so many of all seeders and leechers were gone with their torrents."""
 
     place: Place
     records: list[Announce]
     promotions: Promotions | None = None
+    seeders_gone: int = 0
+    leechers_gone: int = 0
 
 
 class Batch:
@@ -55,6 +58,14 @@ class Batch:
         """Whether anybody in it announces the torrent."""
         return torrent_id.bytes in self._torrents
 
+    def shrink(self, seeders: int, leechers: int) -> None:
+        """So many are gone with a torrent that it does not hold."""
+        if self._parts:
+            self._parts[-1].seeders_gone += seeders
+            self._parts[-1].leechers_gone += leechers
+        else:
+            sums.shrink_swarm(self._db, seeders, leechers)
+
     def promise(self) -> None:
         """Look up what the announces so far are promised, before a fact that changes it for later ones."""
         parts = [part for part in self._parts if part.promotions is None]
@@ -73,6 +84,7 @@ class Batch:
             tally = Tally(clients, rows.deleted(self._db, self._torrents))
             for number, part in enumerate(self._parts):
                 tally.add(number, part.records, part.promotions or Promotions())
+                tally.shrink(part.seeders_gone, part.leechers_gone)
             tally.close()
             assert self._come is not None, "announces come in segments"
             sums.USER_HISTORY.reach(self._db, self._come)

@@ -25,11 +25,12 @@ class SegmentsArchived(Conflict):
     EdgeJournal.SegmentsRecorded,
     at_once=ANNOUNCES_AT_ONCE,
     size=lambda event: event.announces,
-    amid=(Torrent.Uploaded, *windows.KINDS),
+    amid=(Torrent.Uploaded, Torrent.Deleted, *windows.KINDS),
 )
 def segments_recorded(facts: Sequence[AnyCaused], db: Writer) -> None:
     """Facts that open and end windows lie among the segments and cut them short nearly each time. They write what
-    announces only look up: so these look it up before, and are settled together with later ones all the same."""
+    announces only look up: so these look it up before, and are settled together with later ones all the same. An upload
+    or a deletion is an affair of announces of its torrent, if there are any so far, and of how many peers all are."""
     rows.prepare(db)
     heads: dict[str, Head | None] = {}
     batch = Batch(db)
@@ -38,11 +39,14 @@ def segments_recorded(facts: Sequence[AnyCaused], db: Writer) -> None:
             for segment in _read(db, fact, heads):
                 batch.add(fact, segment)
             continue
-        if not isinstance(fact.event, Torrent.Uploaded):
+        if not isinstance(fact.event, Torrent.Uploaded | Torrent.Deleted):
             batch.promise()
-        elif batch.holds(fact.stream_id):  # its size counts for later announces
+        elif batch.holds(fact.stream_id):  # its size, or that it is gone, counts for later announces
             batch.settle()
-        peers.apply([fact], db)
+        if isinstance(fact.event, Torrent.Deleted):
+            batch.shrink(*_delete(fact, db))
+        else:
+            peers.apply([fact], db)
     batch.settle()
     for head in filter(None, heads.values()):
         db.execute(
@@ -73,10 +77,13 @@ def torrent_uploaded(fact: Fact[Torrent.Uploaded], db: Writer) -> None:
 @peers.on(Torrent.Deleted)
 def torrent_deleted(fact: Caused[Torrent.Deleted], db: Writer) -> None:
     """The swarm is gone at once; what it earned stays."""
+    sums.shrink_swarm(db, *_delete(fact, db))
+
+
+def _delete(fact: Caused[Torrent.Deleted], db: Writer) -> tuple[int, int]:
+    """Returns how many seeders and leechers that are, which the numbers of all torrents together still count."""
     db.execute("INSERT INTO deleted_torrent (torrent_id) VALUES (%s)", (fact.stream_id,))
     swarm = db.rows("SELECT seeders, leechers FROM torrent_stats WHERE torrent_id = %s", (fact.stream_id,))
-    for seeders, leechers in swarm:
-        sums.change_swarm(db, -seeders, -leechers)
     period = sums.USER_HISTORY.reach(db, come(fact.at, fact.recorded_at)).period(fact.at)
     db.execute(
         "WITH gone AS (UPDATE peer SET active = false, ipv4 = NULL, port4 = NULL, ipv6 = NULL, port6 = NULL"
@@ -91,6 +98,7 @@ def torrent_deleted(fact: Caused[Torrent.Deleted], db: Writer) -> None:
         (fact.stream_id, *period),
     )
     db.execute("UPDATE torrent_stats SET seeders = 0, leechers = 0 WHERE torrent_id = %s", (fact.stream_id,))
+    return swarm[0] if swarm else (0, 0)
 
 
 @peers.on(Erasure.Completed)

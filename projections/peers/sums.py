@@ -202,11 +202,16 @@ def _write_site(db: Writer, tally: Tally) -> None:
             " downloaded = least(h.downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded",
             [list(column) for column in zip(*rows, strict=True)],
         )
-    change_swarm(db, tally.swarm.seeders, tally.swarm.leechers)
+    _change_swarm(db, tally.swarm.seeders, tally.swarm.leechers)
 
 
-def change_swarm(db: Writer, seeders: int, leechers: int) -> None:
-    """So many clients more, or fewer, in all swarms together."""
+def shrink_swarm(db: Writer, seeders: int, leechers: int) -> None:
+    """So many clients fewer in all swarms together."""
+    if seeders or leechers:
+        _change_swarm(db, -seeders, -leechers)
+
+
+def _change_swarm(db: Writer, seeders: int, leechers: int) -> None:
     db.execute(
         "INSERT INTO site_swarm AS s (one, seeders, leechers) VALUES (true, %s, %s) ON CONFLICT (one) DO UPDATE SET"
         " seeders = s.seeders + excluded.seeders, leechers = s.leechers + excluded.leechers",

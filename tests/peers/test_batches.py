@@ -14,7 +14,7 @@ from domain.announces import Announce, Event
 from domain.freeleech_tokens import FreeleechTokens
 from domain.site_promotions import SitePromotion
 from domain.torrents import Torrent
-from projections.peers import batch, peers
+from projections.peers import batch, peers, rows
 from runtime import follow
 from runtime.platform import Platform
 from runtime.rebuild import verify
@@ -201,6 +201,35 @@ def test_one_clock_that_is_years_ahead_makes_nobodys_hours_coarser(site: Platfor
     projected(site, peers)
     assert dict(rows_of(site, GRAINS))["day"] == 2
     assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
+
+
+def test_a_torrent_that_is_deleted_amid_a_batch_counts_until_then(
+    site: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site's hour before the deletion has its swarm, the hour after has not."""
+    facts, edge = Given(site), ShippingEdge(site)
+    facts.facts(uploaded(FILM, 500), uploaded(ALBUM, 501))
+    edge.ship([announce(0, STARTED, torrent=ALBUM, user=user) for user in (ADA, GRACE)])
+    projected(site, peers)
+    edge.ship([announce(4000, STARTED)])
+    facts.facts(event(Torrent.Deleted, ALBUM, 2, NOON + timedelta(seconds=4001), reason="dupe"))
+    edge.ship([announce(4002, STARTED, torrent=ALBUM, client=2), announce(4002)])
+    edge.ship([announce(8000, STARTED, user=GRACE)])
+    batches, write = list[int](), rows.write
+
+    def counted(db: Any, segments: Any, *of: Any) -> None:
+        batches.append(len(segments))
+        write(db, segments, *of)
+
+    monkeypatch.setattr(rows, "write", counted)
+    projected(site, peers)
+    assert batches == [3]
+    assert rows_of(site, "SELECT seeders FROM read.site_history ORDER BY hour") == [(2,), (3,), (2,)]
+    assert rows_of(site, "SELECT seeders FROM read.site_swarm") == [(2,)]
+    assert swarm(site, ALBUM) == (0, 0, 0)
+    monkeypatch.setattr(batch, "ANNOUNCES_AT_ONCE", 1)
+    assert {check.table: check.differences for check in verify(site, peers)} == dict.fromkeys(peers.tables, 0)
+    _assert_histories_agree(site)
 
 
 def test_addresses_of_before_a_stop_do_not_come_back(site: Platform) -> None:
