@@ -105,6 +105,7 @@ EDGE_REQUESTS = Counter(
 DATAGRAMS_DROPPED = Counter("datagrams_dropped_total", "Datagrams left without an answer", ["family", "reason"])
 SCRAPES = Counter("scrapes_total", "Scrapes answered")
 JOURNAL_DEPTH = Gauge("journal_depth_bytes", "Journal not shipped to the store yet", multiprocess_mode="livesum")
+JOURNAL_FULL = Gauge("journal_full", "1 while its disk has no room: nothing is taken", multiprocess_mode="livemax")
 JOURNAL_AGE = Gauge("journal_age_seconds", "Age of the oldest record not shipped yet", multiprocess_mode="livemax")
 PEERS = Gauge("peers", "Peers in the swarms; each edge knows all", multiprocess_mode="livemax")
 SWARMS = Gauge("swarms", "Swarms with at least one peer", multiprocess_mode="livemax")

@@ -88,10 +88,11 @@ class DatagramTally:
         self._begin()
 
 
-def publish_state(*, journal_bytes: int, journal_age_s: float, peers: int, swarms: int) -> None:
+def publish_state(*, journal_bytes: int, journal_age_s: float, journal_full: bool, peers: int, swarms: int) -> None:
     """Sets the gauges."""
     telemetry.JOURNAL_DEPTH.set(journal_bytes)
     telemetry.JOURNAL_AGE.set(journal_age_s)
+    telemetry.JOURNAL_FULL.set(journal_full)
     telemetry.PEERS.set(peers)
     telemetry.SWARMS.set(swarms)
 

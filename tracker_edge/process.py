@@ -14,6 +14,7 @@ import structlog
 from runtime.heartbeat import keep_beating
 from runtime.platform import Platform
 from runtime.settings import Settings
+from tracker_edge.journal import NoRoom
 from tracker_edge.server import Edge, from_platform
 
 log = structlog.get_logger()
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], None] = lambda: None) -> int:
     """Runs an edge of the site until SIGTERM or SIGINT; returns the exit code, 1 when its journal failed.
 
-    Raises `SettingsError`, `JournalDamaged`, OSError when it cannot start; waits for a store that is away.
+    Raises `SettingsError`, `JournalDamaged`, OSError when it cannot start; waits for a store that is away. On a full
+    disk it is not `ready`: it refuses announces until there is room.
     """
     edge = Edge(settings.edge, settings.data_dir / "edge" / settings.edge.id, from_platform(platform))
     ended = asyncio.Event()
@@ -32,7 +34,6 @@ async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], N
     if not await _before(ended, _start(edge)):
         return 0
     keep_what_is_there()
-    ready()
     beating = asyncio.create_task(keep_beating())
     log.info(
         "edge_serves",
@@ -41,7 +42,9 @@ async def serve(settings: Settings, platform: Platform, *, ready: Callable[[], N
         ports=edge.ports,
         restored_from=edge.restored_from,
     )
+    becoming = asyncio.create_task(say_ready(edge, ready))
     await _before(ended, edge.failed.wait())
+    becoming.cancel()
     beating.cancel()
     await edge.stop()
     return 1 if edge.failed.is_set() else 0
@@ -60,7 +63,15 @@ async def _start(edge: Edge) -> None:
             return await edge.start()
         except psycopg.Error as error:
             log.warning("edge_waits_for_the_store", error=type(error).__name__)
-            await asyncio.sleep(1.0)
+        except NoRoom:  # not even for the directory of its journal
+            log.warning("edge_waits_for_room")
+        await asyncio.sleep(1.0)
+
+
+async def say_ready(edge: Edge, ready: Callable[[], None]) -> None:
+    """Once it can acknowledge what it is asked."""
+    await edge.journal.begun.wait()
+    ready()
 
 
 async def _before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

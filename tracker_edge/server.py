@@ -91,7 +91,7 @@ class Edge:
         """Binds, loads the access snapshot, takes the journal, restores the swarms, listens, in this order.
 
         Raises `SettingsError` (a port is taken, another process has the edge's id), `JournalDamaged`, OSError,
-        psycopg.Error; after the last one it may be called again.
+        psycopg.Error, `NoRoom`; after the last two it may be called again.
         """
         await self._bind()
         await self._follow_access()
@@ -105,6 +105,7 @@ class Edge:
         self._evict_leaving(self.access.leaving())
         self._neighbours = Neighbours(self.settings, self._sources, self.tracker, self.journal, self.server)
         self._neighbours.follow(asyncio.get_running_loop(), self._spawn)
+        self.tracker.load.measured(0.0, self.journal.waiting_s)  # on a full disk nothing is taken from the first one on
         await self._listen()
 
     async def _bind(self) -> None:
@@ -359,6 +360,7 @@ class Edge:
             publish_state(
                 journal_bytes=self.journal.depth_bytes,
                 journal_age_s=self.journal.age_s,
+                journal_full=self.journal.full,
                 peers=len(swarms),
                 swarms=swarms.torrents,
             )

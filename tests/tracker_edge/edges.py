@@ -121,6 +121,20 @@ def sources(table: Table, store: MemoryStore, known: Callable[[], bool] = lambda
     )
 
 
+def assembled(
+    directory: Path,
+    table: Table | None = None,
+    store: MemoryStore | None = None,
+    known: Callable[[], bool] = lambda: True,
+    **settings: Any,
+) -> Edge:
+    """An edge for a free port of 127.0.0.1."""
+    wanted = EdgeSettings.model_construct(
+        **{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, "interval_jitter_s": 0, **settings}
+    )
+    return Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore(), known), rng=Random(1))
+
+
 @asynccontextmanager
 async def running(
     directory: Path,
@@ -129,11 +143,8 @@ async def running(
     known: Callable[[], bool] = lambda: True,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
-    """An edge on a free port of 127.0.0.1."""
-    wanted = EdgeSettings.model_construct(
-        **{**EdgeSettings().model_dump(), "http_port": 0, "udp_port": 0, "interval_jitter_s": 0, **settings}
-    )
-    edge = Edge(wanted, directory / "journal", sources(table or Table(), store or MemoryStore(), known), rng=Random(1))
+    """It serves until the end of this block."""
+    edge = assembled(directory, table, store, known, **settings)
     await edge.start()
     try:
         yield edge

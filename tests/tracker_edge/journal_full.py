@@ -6,12 +6,15 @@ Run by itself, since the limit is of the whole process.
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import sys
 from pathlib import Path
 
+from tests.tracker_edge.edges import ANN, get, running, target
 from tests.tracker_edge.test_journal import HEAD_BYTES, Client, numbers, row
 from tracker_edge.journal import Journal, writer
+from tracker_edge.process import say_ready
 
 
 def limit(size: int | None) -> None:
@@ -24,7 +27,52 @@ async def until_full(journal: Journal) -> None:
         await asyncio.sleep(0.001)
 
 
+async def begins(directory: Path) -> None:
+    """An edge that starts on a full disk refuses, and serves when there is room."""
+    limit(HEAD_BYTES // 2)
+    said = list[bool]()
+    async with running(directory) as edge:
+        saying = asyncio.create_task(say_ready(edge, lambda: said.append(edge.journal.full)))
+        answer = await get(edge.ports[0], target(1, ANN))
+        assert answer.startswith(b"d14:failure reason"), answer
+        assert b"8:intervali" in answer
+        assert (edge.journal.full, edge.journal.begun.is_set(), edge.failed.is_set()) == (True, False, False)
+        limit(None)
+        assert said == []
+        await saying
+        assert said == [False]
+        while edge.tracker.load.refuses:
+            await asyncio.sleep(0.05)
+        assert b"5:peers" in await get(edge.ports[0], target(1, ANN))
+    limit(HEAD_BYTES // 2)
+    async with running(directory / "other") as edge:  # it ends as it began
+        assert edge.journal.waiting_s == math.inf
+    limit(None)
+
+
+async def torn(directory: Path) -> None:
+    """A crash in the middle of a rotation, and no room after it: what was acknowledged comes first."""
+    journal, client = Journal(directory, 1), Client()
+    journal.append(row(1), client, b"1")
+    await journal.settled()
+    await journal.close()
+    (directory / f"{2:016d}.journal").write_bytes(b"announ")
+    limit(HEAD_BYTES // 2)
+    journal = Journal(directory, 1)
+    journal.append(row(2), client, b"2")
+    await asyncio.sleep(1.5 * writer.NO_ROOM_S)
+    assert (client.replies, journal.full, journal.closed) == ([b"1"], True, [1])
+    limit(None)
+    await journal.settled()
+    assert client.replies == [b"1", b"2"]
+    await journal.close()
+    assert numbers(directory) == [1, 2]
+
+
 async def run(directory: Path) -> None:
+    await begins(directory / "begins")
+    await torn(directory / "torn")
+    directory /= "goes on"
     journal, client = Journal(directory, 1), Client()
     journal.append(row(1), client, b"1")
     await journal.settled()

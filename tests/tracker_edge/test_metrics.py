@@ -128,14 +128,15 @@ def test_announces_over_a_limit_are_counted_by_limit() -> None:
 
 
 def test_gauges_show_the_last_state() -> None:
-    publish_state(journal_bytes=70_000, journal_age_s=0.25, peers=11, swarms=3)
+    publish_state(journal_bytes=70_000, journal_age_s=0.25, journal_full=True, peers=11, swarms=3)
     publish_load(level=2, interval_s=2700)
     names = (
         "journal_depth_bytes",
         "journal_age_seconds",
+        "journal_full",
         "peers",
         "swarms",
         "edge_load_level",
         "edge_interval_seconds",
     )
-    assert [REGISTRY.get_sample_value(name) for name in names] == [70_000, 0.25, 11, 3, 2, 2700]
+    assert [REGISTRY.get_sample_value(name) for name in names] == [70_000, 0.25, 1, 11, 3, 2, 2700]

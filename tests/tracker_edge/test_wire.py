@@ -27,6 +27,7 @@ from tests.tracker_edge.edges import (
     HASH,
     MemoryStore,
     Table,
+    assembled,
     exchange,
     get,
     key,
@@ -37,6 +38,7 @@ from tests.tracker_edge.edges import (
 )  # fmt: skip
 from tests.tracker_edge.edges import torrent as torrent_row
 from tests.tracker_edge.edges import user as user_row
+from tracker_edge.journal import NoRoom
 from tracker_edge.server import Edge
 
 NOT_FOUND = b"d14:failure reason17:Passkey not found8:intervali5400e12:min intervali5400ee"
@@ -220,6 +222,25 @@ def test_an_edge_ends_when_a_part_of_it_does(tmp_path: Path, monkeypatch: pytest
             await asyncio.wait_for(edge.failed.wait(), 5)
 
     on_edge(tmp_path, work)
+
+
+def test_an_edge_without_room_for_its_directory_can_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def run() -> None:
+        edge = assembled(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", refuse)
+            with pytest.raises(NoRoom):
+                await edge.start()
+        await edge.start()
+        assert b"5:peers" in await get(edge.ports[0], target(1, ANN))
+        await edge.stop()
+
+    asyncio.run(run())
 
 
 def test_both_address_families(tmp_path: Path) -> None:

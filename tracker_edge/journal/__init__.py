@@ -3,6 +3,7 @@
 from tracker_edge.journal.files import (
     JournalDamaged,
     JournalInUse,
+    NoRoom,
     held,
     is_empty,
     read_rows,
@@ -19,6 +20,7 @@ __all__ = [
     "JournalDamaged",
     "JournalFailed",
     "JournalInUse",
+    "NoRoom",
     "Waiter",
     "held",
     "is_empty",

@@ -108,15 +108,15 @@ def read_rows(directory: Path, seq: int) -> bytes:
 
 
 def recover(directory: Path, first_seq: int) -> tuple[dict[int, int], int, int]:
-    """Closed files and their sizes, the number of the file to go on with and its size; raises `JournalDamaged`.
+    """Closed files and their sizes, the number of the file to go on with and its size, which is 0 for one that has yet
+    to be made, since the disk is full; raises `JournalDamaged`.
 
     Only the last file can have a torn tail: it was being written, and nothing after its last sync was acknowledged.
     """
     _remove_going(directory)
     found = _numbers(directory)
     if not found:
-        created(directory, first_seq)
-        return {}, first_seq, HEAD.size
+        return {}, first_seq, _begun(directory, first_seq)
     if found != list(range(found[0], found[-1] + 1)):
         raise JournalDamaged(f"a journal file between {found[0]} and {found[-1]} is missing")
     *closed, last = found
@@ -152,17 +152,32 @@ def _cut(directory: Path, seq: int) -> int:
     if len(data) < HEAD.size or HEAD.unpack_from(data) != (_MAGIC, seq):
         if any(data[HEAD.size :]):
             raise JournalDamaged(f"{path.name} has records behind an unreadable head")
-        path.unlink()
-        created(directory, seq)
-        return HEAD.size
+        path.unlink()  # the file before it was not closed yet: nothing of that was shipped
+        return _begun(directory, seq)
     if end < len(data):
         os.truncate(path, end)
         _sync(path, os.O_RDWR)
     return end
 
 
+def _begun(directory: Path, seq: int) -> int:
+    """Makes the file if there is room; returns its size."""
+    try:
+        created(directory, seq)
+    except NoRoom:
+        return 0
+    return HEAD.size
+
+
+def made(directory: Path) -> None:
+    """Makes the directory if it is not there; raises `NoRoom`, OSError."""
+    with _no_room():
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # it names who was where
+
+
 def locked(directory: Path) -> int:
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _no_room():
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -7,6 +7,7 @@ Files are numbered like the segments that they become; a file is closed when it 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,19 @@ from typing import Protocol
 
 from domain.announces import ROW_BYTES
 from tracker_edge.journal.disk import Disk
-from tracker_edge.journal.files import HEAD, NoRoom, created, framed, frames, locked, opened, path_of, recover, written
+from tracker_edge.journal.files import (
+    HEAD,
+    NoRoom,
+    created,
+    framed,
+    frames,
+    locked,
+    made,
+    opened,
+    path_of,
+    recover,
+    written,
+)
 
 #: A group is written at once when it has this many bytes.
 GROUP_BYTES = 64 * 1024
@@ -61,8 +74,9 @@ class Journal:
     ) -> None:
         """Locks the directory, cuts a torn tail, continues after the last file; `first_seq` is for an empty directory.
 
-        `delay_s` is how long a group gathers when the disk is idle; `hold` keeps replies back until `shipped`.
-        Raises `JournalInUse`, `JournalDamaged`, OSError.
+        `delay_s` is how long a group gathers when the disk is idle; `hold` keeps replies back until `shipped`. On a
+        full disk it begins all the same, as long as its directory is there, and waits for room like later on.
+        Raises `JournalInUse`, `JournalDamaged`, `NoRoom`, OSError.
         """
         self.directory = directory
         self.failure: BaseException | None = None
@@ -82,11 +96,11 @@ class Journal:
         self._rotation: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # it names who was where
+        made(directory)
         self._lock = locked(directory)
         try:
             self._closed, self._seq, self._size = recover(directory, first_seq)
-            self._file = opened(directory, self._seq)
+            self._file = opened(directory, self._seq) if self._size else None
         except BaseException:
             os.close(self._lock)
             raise
@@ -95,6 +109,11 @@ class Journal:
             self.dirty.set()
         left_over = [*self._closed, self._seq] if self.dirty.is_set() else list(self._closed)
         self._since = dict.fromkeys(left_over, time.monotonic())  # when each file got its first record
+        self.begun = asyncio.Event()  # there is a file to write to
+        if self._file is None:
+            self._begin()
+        else:
+            self.begun.set()
 
     @property
     def closed(self) -> list[int]:
@@ -128,12 +147,16 @@ class Journal:
 
     @property
     def waiting_s(self) -> float:
-        """How long the oldest of those who wait for the disk has waited."""
+        """How long the oldest of those who wait for the disk has waited; for ever while there is no file."""
+        if not self.begun.is_set():
+            return math.inf
         since = self._writing_since if self._busy else self._waiting_since
         return time.monotonic() - since if self._busy or self._waiters else 0.0
 
     def open_rows(self) -> bytes:
         """The rows of the open file, before anything is appended: what the last run left."""
+        if self._size <= HEAD.size:
+            return b""
         return b"".join(rows for rows, _ in frames(self._seq, path_of(self.directory, self._seq).read_bytes()))
 
     def append(self, row: bytes, waiter: Waiter | None = None, reply: bytes = b"") -> None:
@@ -186,7 +209,8 @@ class Journal:
             self.fail(NoRoom("the disk is full"))
         await self.settled()
         self._disk.end()
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         os.close(self._lock)
 
     def fail(self, error: BaseException) -> None:
@@ -206,6 +230,18 @@ class Journal:
         self._idle.set()
         self._on_failure(error)
 
+    def _begin(self) -> None:
+        """The disk was full: the first file is made as soon as it is not."""
+        self.full = self._busy = True
+        self._idle.clear()
+
+        def begun() -> None:
+            self._file, self._size = opened(self.directory, self._seq), HEAD.size
+            self.begun.set()
+            self._next()
+
+        self._submit(partial(created, self.directory, self._seq), begun, [])
+
     def _write(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -219,6 +255,7 @@ class Journal:
         self._busy = True
         self._writing_since = self._waiting_since
         self._idle.clear()
+        assert self._file is not None, "busy until there is one"
         data = framed(self._seq, b"".join(rows))
         self._submit(partial(written, self._file, data, self._size), lambda: self._synced(len(data), waiters), waiters)
 
@@ -249,6 +286,7 @@ class Journal:
         self._submit(partial(created, self.directory, self._seq + 1), self._rotated, [])
 
     def _rotated(self) -> None:
+        assert self._file is not None, "busy until there is one"
         os.close(self._file)
         self._closed[self._seq] = self._size
         self._seq += 1
