@@ -10,6 +10,7 @@ import io
 import json
 import os
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 from psycopg import Connection, sql
+from psycopg.errors import LockNotAvailable
 
 from runtime.journal import COLUMNS, GENESIS, BrokenChain, Head, Segment, hash_of_all, heads, segments, verify
 
@@ -25,6 +27,9 @@ _MAGIC = b"segments 1\n"
 _SIZES = struct.Struct(">II")  # bytes of the JSON head, bytes of the segment's data
 _LEVEL = 3
 _FETCH = 200
+#: Edges that ship wait behind a day that wants to go for so long at most, and it tries so often.
+LOCK_WAIT_MS, LOCK_PAUSE_S = 200, 1.0
+LOCK_ATTEMPTS = 30
 
 
 class ArchiveRefused(Exception):
@@ -78,11 +83,23 @@ def archive(connection: Connection[Any], root: Path, day: date, keep_days: int) 
     _refuse_unprojected(connection, manifests)
     for manifest in manifests:
         verify(read(root, manifest), _before(manifest))
-    said = [{**asdict(manifest), "day": str(day)} for manifest in manifests]
-    with connection.transaction():
-        connection.execute("SET LOCAL statement_timeout = 0")
-        connection.execute("SELECT journal.drop_day(%s, %s, %s)", (day, keep_days, json.dumps(said)))
+    _drop(connection, day, keep_days, manifests)
     return manifests
+
+
+def _drop(connection: Connection[Any], day: date, keep_days: int, manifests: Iterable[Manifest]) -> None:
+    """Lets the table go of a day as soon as nobody reads the journal for a moment. Raises `ArchiveRefused`."""
+    said = json.dumps([{**asdict(manifest), "day": str(day)} for manifest in manifests])
+    for left in reversed(range(LOCK_ATTEMPTS)):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+                connection.execute("SELECT journal.drop_day(%s, %s, %s)", (day, keep_days, said))
+            return
+        except LockNotAvailable:
+            if left:
+                time.sleep(LOCK_PAUSE_S)
+    raise ArchiveRefused(f"the journal of {day} stays: somebody reads it for long, as a backup does; try again later")
 
 
 def restore(connection: Connection[Any], root: Path, day: date) -> int:

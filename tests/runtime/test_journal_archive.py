@@ -185,6 +185,23 @@ def test_what_is_restored_must_be_what_was_archived(stored: Platform, tmp_path: 
             connection.execute("SELECT journal.finish_restore(%s)", (day,))
 
 
+def test_a_day_goes_as_soon_as_a_backup_lets_it_and_stays_until_then(
+    stored: Platform, owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = list[float]()
+    monkeypatch.setattr(journal_archive, "LOCK_ATTEMPTS", 2)
+    owner.execute("BEGIN")
+    owner.execute("LOCK TABLE es.event, journal.segment IN ACCESS SHARE MODE")  # as a backup does, until its end
+    monkeypatch.setattr("runtime.journal_archive.time.sleep", pauses.append)
+    with pytest.raises(ArchiveRefused, match="stays: somebody reads it for long"):
+        archived(stored, tmp_path)
+    assert (pauses, days_in_table(owner)) == ([journal_archive.LOCK_PAUSE_S], 3)
+    monkeypatch.setattr("runtime.journal_archive.time.sleep", lambda _: owner.execute("ROLLBACK"))
+    assert len(archived(stored, tmp_path)) == 4
+    assert days_in_table(owner) == 1
+    assert verified(stored, tmp_path) == [9, 9]
+
+
 def test_a_day_that_is_not_projected_stays(platform: Platform, tmp_path: Path) -> None:
     into_store(lambda: platform.store(SYSTEM, "edge"))(chain("north"))
     with pytest.raises(ArchiveRefused, match="is not projected yet"):
