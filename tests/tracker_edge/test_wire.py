@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from domain.announces import Event
+from runtime.journal import Segment
 from runtime.settings import SettingsError
 from tests.tracker_edge.edges import (
     ANN,
@@ -39,6 +40,7 @@ from tests.tracker_edge.edges import (
 from tests.tracker_edge.edges import torrent as torrent_row
 from tests.tracker_edge.edges import user as user_row
 from tracker_edge.journal import NoRoom
+from tracker_edge.journal.files import path_of
 from tracker_edge.server import Edge
 
 NOT_FOUND = b"d14:failure reason17:Passkey not found8:intervali5400e12:min intervali5400ee"
@@ -209,19 +211,20 @@ def test_connections_above_the_limit_are_told_to_come_later(tmp_path: Path) -> N
     on_edge(tmp_path, work)
 
 
-def test_an_edge_ends_when_a_part_of_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edge_ends_when_a_part_of_it_does(tmp_path: Path) -> None:
     """It would go on to answer, and nothing that it takes would reach the store: its supervisor starts it again."""
 
-    async def work(edge: Edge, port: int) -> None:
-        def refuse(seq: int) -> None:
-            raise OSError(errno.EIO, "Input/output error")
+    class Meddling(MemoryStore):
+        def ship(self, segments: Sequence[Segment]) -> None:
+            for segment in segments:  # the edge cannot delete them, and that is no failure of the store
+                path_of(tmp_path / "journal", segment.seq).unlink()
 
-        with monkeypatch.context() as patch:
-            patch.setattr(edge.journal, "shipped", refuse)
-            await get(port, target(1, ANN))
+    async def run() -> None:
+        async with running(tmp_path, store=Meddling()) as edge:
+            await get(edge.ports[0], target(1, ANN))
             await asyncio.wait_for(edge.failed.wait(), 5)
 
-    on_edge(tmp_path, work)
+    uvloop.run(run())
 
 
 def test_an_edge_without_room_for_its_directory_can_start_again(
