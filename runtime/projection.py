@@ -61,7 +61,8 @@ class Projection(_Declared):
     `tables` are names in schema `read`; a rebuild runs the same handlers on empty copies in a schema beside it.
     `stream` is the column of each table that holds the id of the one stream whose facts make the row, and None where
     rows come from several streams: handlers of a fact then neither read nor write rows of other streams.
-    `causes` is for those whose handlers take `Caused` facts.
+    `causes` is for those whose handlers take `Caused` facts. `keyed_last` are tables that rows are copied into and
+    never looked for by their key: a rebuild makes it when they are full.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class Projection(_Declared):
         stream: str | None = None,
         on_error: OnError = OnError.HALT,
         causes: bool = False,
+        keyed_last: Sequence[str] = (),
     ) -> None:
         super().__init__(name, on_error, causes=causes)
         self.tables = tables
+        self.keyed_last = frozenset(keyed_last)
         self.stream = stream
         self._batches: dict[Handler, _Batches] = {}
         #: Called with some of the last facts before empty tables are filled up to these; see `foresee`.

@@ -24,4 +24,5 @@ peers = Projection(
     "credit_membership",
     "deleted_torrent",
     causes=True,  # of when the store took them
+    keyed_last=("transfer",),
 )

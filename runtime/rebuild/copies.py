@@ -18,9 +18,18 @@ def run(connection: Connection[Any], query: Any, *names: str) -> Any:
     return connection.execute(sql.SQL(query).format(*map(sql.Identifier, names)))
 
 
-def make_copy(connection: Connection[Any], schema: str, table: str) -> None:
-    """An empty `schema.table` like `read.table`, with its unique constraints and without its other indexes."""
+def make_copy(connection: Connection[Any], schema: str, table: str, *, keyed: bool = True) -> None:
+    """An empty `schema.table` like `read.table`, with its unique constraints, if it is `keyed`, and without its other
+    indexes."""
     run(connection, "CREATE TABLE {}.{} (LIKE read.{} INCLUDING ALL EXCLUDING INDEXES)", schema, table, table)
+    if keyed:
+        make_keys(connection, schema, table)
+    _grant_alike(connection, schema, table)
+    _store_alike(connection, schema, table)
+
+
+def make_keys(connection: Connection[Any], schema: str, table: str) -> None:
+    """The unique constraints and indexes of a copy that is without."""
     name = sql.Identifier(schema, table)
     for constraint, definition in connection.execute(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass"
@@ -30,8 +39,13 @@ def make_copy(connection: Connection[Any], schema: str, table: str) -> None:
         add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
         connection.execute(add.format(name, sql.Identifier(constraint), sql.SQL(definition)))
     _make_indexes(connection, schema, table, unique=True)
-    _grant_alike(connection, schema, table)
-    _store_alike(connection, schema, table)
+
+
+def has_key(connection: Connection[Any], schema: str, table: str) -> bool:
+    """Whether the copy has its primary key."""
+    copy = sql.Identifier(schema, table).as_string(connection)
+    query = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p')"
+    return connection.execute(query, (copy,)).fetchone() == (True,)
 
 
 def make_secondary_indexes(connection: Connection[Any], schema: str, table: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from psycopg import Connection, OperationalError
+from psycopg.errors import UniqueViolation
 
 from runtime.db import Writer, writing
 from runtime.facts import AnyFact, FactLog
@@ -15,7 +16,7 @@ from runtime.gathering.rows import Gathered
 from runtime.gathering.writer import gathering
 from runtime.platform import Platform
 from runtime.projection import Projection
-from runtime.rebuild.copies import make_copy, make_secondary_indexes, run
+from runtime.rebuild.copies import has_key, make_copy, make_keys, make_secondary_indexes, run
 from runtime.rebuild.errors import RebuildFailed, RebuildRunning
 
 #: Facts per transaction: what is gathered of them has to be worth a COPY.
@@ -81,6 +82,7 @@ class Shadow:
                 run(self.connection, "CREATE SCHEMA IF NOT EXISTS {}", self.schema)
                 self.make_tables()
         else:
+            self.connection.execute("SET statement_timeout = 0")  # indexes take as long as they take
             self.take_over(made)
         try:
             yield
@@ -92,7 +94,7 @@ class Shadow:
     def make_tables(self) -> None:
         """The copies, in a schema that is there."""
         for table in self.projection.tables:
-            make_copy(self.connection, self.schema, table)
+            make_copy(self.connection, self.schema, table, keyed=table not in self.projection.keyed_last)
             self._tables[table] = Gathered.of(self.connection, self.schema, table)
 
     def take_over(self, made: Made) -> None:
@@ -104,8 +106,20 @@ class Shadow:
 
     def make_indexes(self) -> None:
         """Those that were left out so far; the planner is told what there is to find."""
+        for table in self.projection.keyed_last:
+            self._make_late_key(table)
         self._indexed.clear()
         self._index(self.projection.tables)
+
+    def _make_late_key(self, table: str) -> None:
+        if has_key(self.connection, self.schema, table):
+            return
+        try:
+            with self.connection.transaction():
+                make_keys(self.connection, self.schema, table)
+        except UniqueViolation as error:
+            what = f"{self.projection.name} makes a row of {table} twice"
+            raise RebuildFailed(f"{what}: {error.diag.message_detail}") from error
 
     def _index(self, tables: Sequence[str]) -> None:
         """Before somebody looks around in these tables; the others are filled faster without."""

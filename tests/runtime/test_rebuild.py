@@ -149,6 +149,30 @@ def test_tables_keep_their_indexes_and_their_readers(
     assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(rebuild|retired)_'").fetchone() == (0,)
 
 
+def test_a_key_that_is_made_last_is_there_in_the_end_and_finds_what_is_there_twice(
+    notes: Platform, projection: Projection, owner: psycopg.Connection[Any]
+) -> None:
+    fresh = Projection("notes", "note", "note_line", keyed_last=("note_line",))
+    fresh.handlers |= projection.handlers
+    keys = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'read.note_line'::regclass"
+    before = owner.execute(keys).fetchall()
+    assert [check.differences for check in verify(notes, fresh)] == [0, 0]
+    rebuild(notes, fresh)
+    assert owner.execute(keys).fetchall() == before
+    last = rows_of(notes, "SELECT max(position) FROM read.note_line")[0][0]
+    handle = projection.handlers[Note.LineAdded]
+
+    def twice(fact: Fact[Note.LineAdded], db: Writer) -> None:
+        handle(fact, db)
+        if fact.position == last:
+            handle(fact, db)
+
+    fresh.handlers[Note.LineAdded] = twice
+    with pytest.raises(RebuildFailed, match=rf"notes makes a row of note_line twice: Key .*\({last}\) is"):
+        rebuild(notes, fresh)
+    assert owner.execute(keys).fetchall() == before
+
+
 def test_indexes_that_were_made_for_a_batch_that_failed_are_made_again(
     notes: Platform, projection: Projection, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
