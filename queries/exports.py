@@ -141,7 +141,10 @@ def due_exports(db: Connection[Any], limit: int) -> list[UUID]:
 
 
 def archive_of(platform: Platform, user_id: UUID, now: datetime) -> bytes:
-    """A zip file with a README and a JSON file for each subject, of one moment."""
+    """A zip file with a README and a JSON file for each subject, of one moment.
+
+    It has the person's own sessions and addresses, which the role that callers are shown things by may not see.
+    """
     file = io.BytesIO()
     with platform.pool.connection() as connection, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

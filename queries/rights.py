@@ -27,7 +27,7 @@ from queries.moments import as_of, facts_until, time
 from runtime.facts import AnyFact
 from runtime.freshness import fresh
 from runtime.http.body import StrictRoute
-from runtime.http.deps import Clock, PlatformDep
+from runtime.http.deps import Clock, PlatformDep, ReadDb
 from runtime.http.types import Id
 from runtime.store import History, NoSuchThing
 
@@ -96,11 +96,12 @@ def list_permissions(
     user_id: Id,
     staff: Annotated[bool, Depends(concerned)],
     platform: PlatformDep,
+    db: ReadDb,
     now: Clock,
     at: Annotated[str | None, Query(max_length=40, description="a time; now unless given")] = None,
 ) -> PermissionsShown:
     """What a user may do and why, now or then; for the user and for staff."""
-    moment = _moment(platform.history, user_id, now if at is None else time(at))
+    moment = _moment(platform.history, db, user_id, now if at is None else time(at))
     return PermissionsShown(
         user_id=user_id,
         at=moment.at,
@@ -125,7 +126,7 @@ def due_rights(db: Connection[Any], now: datetime, limit: int) -> list[tuple[UUI
     return [(user_id, position) for user_id, position in rows.fetchall()]
 
 
-def _moment(history: History, user_id: UUID, at: datetime) -> _Moment:
+def _moment(history: History, db: Connection[Any], user_id: UUID, at: datetime) -> _Moment:
     """Raises `NoSuchThing` for who had no account then."""
     user = as_of(history, User, user_id, at)
     if user is None:
@@ -135,8 +136,7 @@ def _moment(history: History, user_id: UUID, at: datetime) -> _Moment:
     rights = rights or Rights.open(user_id)
     causes = {getattr(fact.event, "permission", "") or getattr(fact.event, "group", ""): fact for fact in facts}
     groups = [as_of(history, Group, group_id(slug), at) for slug in (user.group, *rights.groups(at))]
-    with history.pool.connection() as db:
-        bans = _bans(db, user_id, at)
+    bans = _bans(db, user_id, at)
     return _Moment(user, rights, len(facts), [group for group in groups if group], causes, bans, at)
 
 

@@ -86,6 +86,13 @@ def test_sql_stands_in_projections_queries_and_runtime_only() -> None:
     assert wrong == []
 
 
+def test_queries_read_as_the_role_that_sees_no_secret() -> None:
+    """Where they need one they say so in the route (`CredentialsDb`); an export has addresses, and no route."""
+    of_the_application = re.compile(r"\bpool\.connection\(")
+    found = {p.name for p in modules("queries") if of_the_application.search(p.read_text())}
+    assert found == {"exports.py"}
+
+
 def test_only_the_edge_is_asynchronous() -> None:
     """Two colours of functions in one folder is one too many; HTTP dependencies live in runtime."""
     wrong = [
