@@ -13,6 +13,7 @@ from projections.bonus import bonus
 from projections.bonus_rules import bonus_rules
 from queries.bonus import postings
 from queries.bonus_rules import rules
+from runtime import follow
 from runtime.follow import Step
 from runtime.platform import Platform
 from runtime.rebuild import verify
@@ -134,8 +135,14 @@ def test_a_lone_half_stops_the_projection_when_its_accounts_move_on(given: Given
     assert "do not sum to zero" in halted_error(given.platform, bonus)
 
 
-def test_entries_of_other_accounts_may_stand_between_two_halves(given: Given) -> None:
-    """Commands that are saved at the same moment take turns in the order of positions."""
+@pytest.mark.parametrize("facts_at_once", [1, 2, 5, 500])
+def test_entries_of_other_accounts_may_stand_between_two_halves(
+    given: Given, monkeypatch: pytest.MonkeyPatch, facts_at_once: int
+) -> None:
+    """Commands that are saved at the same moment take turns in the order of positions; the halves of an entry need not
+    be handled in one transaction."""
+    monkeypatch.setattr(follow, "BATCH", facts_at_once)
+    monkeypatch.setattr(follow, "BATCH_MAX", facts_at_once)
     a, b, c, d = (uuid4() for _ in range(4))
     given.facts(*(opened(account) for account in (a, b, c, d)))
     one, other = uuid4(), uuid4()
@@ -144,3 +151,5 @@ def test_entries_of_other_accounts_may_stand_between_two_halves(given: Given) ->
     given.facts(first, *between, second)
     projected(given.platform, bonus)
     assert rows_of(given.platform, "SELECT entry_id FROM read.ledger_open_entry") == []
+    assert rows_of(given.platform, "SELECT count(*) FROM read.ledger_posting") == [(4,)]
+    assert {check.differences for check in verify(given.platform, bonus)} == {0}
