@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -114,6 +114,11 @@ class EventMapper(Mapper[UUID]):
 
     def shape(self, kind: type[Any]) -> EventShape:
         return self._by_kind[kind]
+
+    def has_personal_text(self, topics: Collection[str] | None) -> bool:
+        """Whether events of some of these topics may have, None for all there are."""
+        personal = {self._by_kind[kind].topic for kind in self._personal}
+        return bool(personal) if topics is None else not personal.isdisjoint(topics)
 
     def schema_version(self, topic: str) -> int:
         return self._by_topic[topic].version

@@ -158,7 +158,8 @@ class FactLog:
     ) -> Sequence[AnyFact]:
         """The same of what a follower asks for: with their causes, or without."""
         make = self._caused if asks.causes else self._brief
-        return self._facts(make, self._rows(connection, after, upto, limit, _Asked(asks.topics, part, asks.causes)))
+        rows = self._rows(connection, after, upto, limit, _Asked(asks.topics, part, asks.causes))
+        return self._facts(make, rows) if self._history.codec.has_personal_text(asks.topics) else list(map(make, rows))
 
     def entries_for(self, asks: Asks, connection: Connection[Any], after: int, upto: int, limit: int) -> list[Entry]:
         """The rows of the same facts, for a reader that may not want or may not be able to decode all of them."""

@@ -15,7 +15,7 @@ from runtime.rebuild.tables import Rebuilt, rebuild
 #: Two are what the rest of a site leaves of a machine; PostgreSQL takes as much again.
 PROCESSES = 2
 #: A batch makes many objects that live until it is written: collecting among them finds nothing.
-GC_THRESHOLD = (200_000, 50, 100)
+GC_THRESHOLD = (500_000, 50, 100)
 
 _platform: list[Platform] = []
 

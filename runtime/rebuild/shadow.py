@@ -20,7 +20,7 @@ from runtime.rebuild.copies import has_key, make_copy, make_keys, make_secondary
 from runtime.rebuild.errors import RebuildFailed, RebuildRunning
 
 #: Facts per transaction: what is gathered of them has to be worth a COPY.
-BATCH = 10_000
+BATCH = 20_000
 #: So many positions before the target a projection sees facts of that it will come to.
 LAST = 10_000
 #: First half of the advisory lock that keeps a second rebuild of the same projection out (the second: its name).
