@@ -176,13 +176,18 @@ def live(platform: Platform) -> None:
     show("live, from a backlog", figures, "rows_1", "events/s")
 
 
-def rates(platform: Platform, settings: Settings, events: int, rounds: int) -> None:
-    """Facts a second of one process, and of two processes with a projection of the same kind each."""
+def rates(platform: Platform, settings: Settings, owner: psycopg.Connection[Any], events: int, rounds: int) -> None:
+    """Facts a second of one process, and of two processes with a projection of the same kind each.
+
+    What the round before has left to be written is written before the next one.
+    """
     figures: defaultdict[str, list[float]] = defaultdict(list)
     followers = {follower.name: follower for follower in platform.followers}
     for _ in range(rounds):
         for kind in ("rows", "folded"):
+            owner.execute("CHECKPOINT")
             figures[f"{kind}, 1 process"].append(_alone(platform, followers[f"{kind}_1"]))
+            owner.execute("CHECKPOINT")
             figures[f"{kind}, 2 processes"].append(_together(settings, [f"{kind}_1", f"{kind}_2"]))
     for name in REAL:
         figures[f"{name}, 1 process"] = [_alone(platform, followers[name])]
@@ -244,9 +249,9 @@ def main() -> None:
     if options.history:
         of_history(options.history)
         return
-    with site(options.events) as (platform, settings, _):
+    with site(options.events) as (platform, settings, owner):
         live(platform)
-        rates(platform, settings, options.events, options.rounds)
+        rates(platform, settings, owner, options.events, options.rounds)
         for projection in (PLAIN[2], peers):
             measure_swaps(platform, projection, options.swaps)
 
